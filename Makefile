@@ -1,0 +1,153 @@
+# tsmkit: build, test, measure, install. GNU make; everything goes below $(BUILD).
+#
+#   make              build the programs
+#   make demo         install what is missing, build, run the main job on generated data
+#   make test         install what the tests need, run all of them
+#   make bench        compare with influxd, VictoriaMetrics and DuckDB (long)
+#   make fuzz         fuzz every format for FUZZ_SECONDS each (default 600)
+#   make lint         clang-format, cppcheck, shellcheck, includes and options
+#   make install      DESTDIR, PREFIX
+#   make clean
+#
+# SANITIZER=address,undefined works with every target.
+
+VERSION = 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+SANITIZER ?=
+FUZZ_SECONDS ?= 600
+
+comma := ,
+BUILD ?= build$(if $(SANITIZER),-$(subst $(comma),-,$(SANITIZER)))
+
+CC ?= gcc
+OPTIMIZE ?= $(if $(SANITIZER),-O1,-O2)
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings
+CPPFLAGS += -D_GNU_SOURCE -DTSM_VERSION_TEXT='"$(VERSION)"' -Ilib
+CFLAGS ?= -g
+CFLAGS += -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-math-errno -pthread
+LDFLAGS += -pthread
+LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -ljansson -lm
+ifneq ($(SANITIZER),)
+CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=$(SANITIZER)
+endif
+
+LIB_SOURCES := $(sort $(wildcard lib/*/*.c))
+PROGRAMS := $(patsubst cmd/%.c,%,$(sort $(wildcard cmd/*.c)))
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+UNIT_SUPPORT := $(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+BENCH_TOOLS := $(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*.c)))
+
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
+LIB := $(BUILD)/libtsmkit.a
+
+.PHONY: all demo test unit tools interop bench fuzz fuzz-short lint format install clean deps-build deps-test deps-bench
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS:%=$(BUILD)/%)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(LIB_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcurl
+
+# ---- Debian packages ----------------------------------------------------------------------------
+DEBIAN_BUILD = gcc libc6-dev zlib1g-dev libsnappy-dev liblz4-dev libxxhash-dev libpcre2-dev libyaml-dev libjansson-dev
+DEBIAN_TEST = $(DEBIAN_BUILD) clang libclang-rt-14-dev libcmocka-dev bats jq curl gzip lz4 influxdb influxdb-client \
+	python3 procps
+DEBIAN_LINT = clang-format cppcheck shellcheck
+DEBIAN_BENCH = $(DEBIAN_TEST) victoria-metrics libcurl4-openssl-dev time nodejs npm
+
+# $(call need,packages): installs those that dpkg does not know, after saying so.
+define need
+	@missing=$$(for p in $(1); do \
+	    dpkg-query -W -f='$${db:Status-Abbrev}' "$$p" 2>/dev/null | grep -q '^ii' || printf '%s ' "$$p"; done); \
+	if [ -n "$$missing" ]; then \
+	    echo "installing Debian packages: $$missing"; \
+	    root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	    $$root apt-get update -qq && \
+	    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+deps-build:
+	$(call need,$(DEBIAN_BUILD))
+deps-test:
+	$(call need,$(DEBIAN_TEST))
+deps-lint:
+	$(call need,$(DEBIAN_LINT))
+deps-bench:
+	$(call need,$(DEBIAN_BENCH))
+
+# ---- the main targets ---------------------------------------------------------------------------
+demo: deps-build
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) sh examples/demo.sh
+
+test: deps-test
+	@$(MAKE) --no-print-directory all test-programs $(if $(SANITIZER),,fuzz-programs)
+	@BUILD=$(abspath $(BUILD)) SANITIZER=$(SANITIZER) bash tests/run.sh
+
+.PHONY: test-programs fuzz-programs deps-lint
+test-programs: $(UNIT_TESTS:%=$(BUILD)/unit/%)
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory all $(BENCH_TOOLS:%=$(BUILD)/bench/%)
+	@BUILD=$(abspath $(BUILD)) bash tests/bench/run.sh
+
+# ---- fuzzing: the library again, by clang with libFuzzer ----------------------------------------
+FUZZ_BUILD = build-fuzz
+FUZZ_FLAGS = -std=c11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -pthread -w
+
+$(FUZZ_BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(LIB_SOURCES:%.c=$(FUZZ_BUILD)/%.o)
+	clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LDLIBS)
+
+fuzz-programs: $(FUZZERS:%=$(FUZZ_BUILD)/%)
+
+fuzz: deps-test
+	@$(MAKE) --no-print-directory fuzz-programs
+	@FUZZ_BUILD=$(FUZZ_BUILD) bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+# ---- the rest -----------------------------------------------------------------------------------
+lint: deps-lint
+	@bash tests/lint.sh
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
+	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(wildcard docs/man/*.5) $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 $(wildcard completions/tsm-*) $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tsmkit
+	install -m 755 $(wildcard examples/*.sh) $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
+
+clean:
+	rm -rf build build-*
+
+-include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')
+-include $(shell [ -d $(FUZZ_BUILD) ] && find $(FUZZ_BUILD) -name '*.d')

@@ -1,0 +1,66 @@
+/* base/alloc.c: allocation that ends the process instead of returning NULL. */
+#include "base/alloc.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/banned.h"
+
+static void out_of_memory(size_t size)
+{
+    fprintf(stderr, "tsmkit: out of memory: cannot allocate %zu bytes\n", size);
+    _exit(1);
+}
+
+void *tsm_alloc(size_t size)
+{
+    void *p = malloc(size ? size : 1);
+    if (!p)
+        out_of_memory(size);
+    return p;
+}
+
+void *tsm_calloc(size_t count, size_t size)
+{
+    void *p = calloc(count ? count : 1, size ? size : 1);
+    if (!p)
+        out_of_memory(count * size);
+    return p;
+}
+
+void *tsm_realloc(void *p, size_t size)
+{
+    void *q = realloc(p, size ? size : 1);
+    if (!q)
+        out_of_memory(size);
+    return q;
+}
+
+void *tsm_realloc_array(void *p, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        out_of_memory(SIZE_MAX);
+    return tsm_realloc(p, bytes);
+}
+
+char *tsm_strndup(const char *s, size_t n)
+{
+    char *d = tsm_alloc(n + 1);
+    memcpy(d, s, n);
+    d[n] = '\0';
+    return d;
+}
+
+char *tsm_strdup(const char *s)
+{
+    return tsm_strndup(s, strlen(s));
+}
+
+void tsm_free(void *p)
+{
+    free(p);
+}

@@ -1,0 +1,52 @@
+/*
+ * base/err.h: error codes and messages.
+ *
+ * What can fail returns an int: TSM_OK (0) or one of the negative codes below, and fills a
+ * struct tsm_err with a message for a person. The message is lower case, has the cause last and no
+ * full stop. Callers add context from the outside with tsm_err_wrap(): "dev/7.tsm: block at offset 12:
+ * checksum mismatch". Every function takes NULL for the struct and then reports the code alone.
+ */
+#ifndef TSM_BASE_ERR_H
+#define TSM_BASE_ERR_H
+
+#define TSM_ERR_LIST(X)                                                                                      \
+    X(TSM_OK, 0, "success")                                                                                  \
+    X(TSM_EIO, -1, "input/output error")                                                                     \
+    X(TSM_ECORRUPT, -2, "corrupt data")                                                                      \
+    X(TSM_EPARSE, -3, "syntax error")                                                                        \
+    X(TSM_EUSAGE, -4, "wrong usage")                                                                         \
+    X(TSM_ENOTFOUND, -5, "not found")                                                                        \
+    X(TSM_EEXISTS, -6, "exists already")                                                                     \
+    X(TSM_ELOCKED, -7, "locked by another process")                                                          \
+    X(TSM_ELIMIT, -8, "limit exceeded")                                                                      \
+    X(TSM_ECONFLICT, -9, "field type conflict")                                                              \
+    X(TSM_EQUERY, -10, "query error")                                                                        \
+    X(TSM_EPIPE, -11, "output closed")                                                                       \
+    X(TSM_ESTOP, -12, "stopped")                                                                             \
+    X(TSM_ENOSPC, -13, "no space left on device")
+
+enum tsm_code {
+#define X(name, value, text) name = value,
+    TSM_ERR_LIST(X)
+#undef X
+};
+
+struct tsm_err {
+    int code;
+    char msg[1020]; /* always terminated; a longer message is cut */
+};
+
+/* Text of a code; never NULL. */
+const char *tsm_strerror(int code);
+
+/* Fills *err (when not NULL) and returns code. */
+int tsm_err_set(struct tsm_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* As tsm_err_set(), with ": " and the text of errno appended; ENOSPC and EDQUOT give TSM_ENOSPC,
+ * ENOENT TSM_ENOTFOUND, EPIPE TSM_EPIPE, everything else TSM_EIO. */
+int tsm_err_sys(struct tsm_err *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts "<fmt>: " before the message; returns err->code (or code when err is NULL). */
+int tsm_err_wrap(struct tsm_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

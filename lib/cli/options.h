@@ -1,0 +1,81 @@
+/*
+ * cli/options.h: one table of options per program gives the parser (getopt_long), the help text and, through
+ * `--help-options`, the completion and the check of the manual page.
+ */
+#ifndef TSM_CLI_OPTIONS_H
+#define TSM_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum tsm_option_kind {
+    TSM_OPT_FLAG,     /* bool *                            no argument */
+    TSM_OPT_STRING,   /* const char **                     */
+    TSM_OPT_SIZE,     /* uint64_t *, as 512M               */
+    TSM_OPT_COUNT,    /* uint64_t *, a number              */
+    TSM_OPT_CHOICE,   /* const char **, one of choices     */
+    TSM_OPT_DURATION, /* int64_t *, nanoseconds, as 10s    */
+};
+
+struct tsm_option {
+    char letter;          /* 0: none */
+    const char *name;     /* long name */
+    enum tsm_option_kind kind;
+    const char *argument; /* "DIR"; NULL for flags */
+    const char *help;     /* one line, lower case, no full stop */
+    const char *choices;  /* "csv json"; for CHOICE, and for the completion */
+    const char *env;      /* environment variable with the default, or NULL */
+    void *value;
+};
+
+/* What every program has; point the options at these with TSM_COMMON_OPTIONS(c). */
+struct tsm_common {
+    const char *data, *database, *rp, *config, *summary;
+    uint64_t jobs, memory;
+    bool quiet, verbose;
+};
+
+/* Table rows for the standard options, so that they read the same in every program. */
+#define TSM_OPT_DATA(c) {'d', "data", TSM_OPT_STRING, "DIR", "data directory", NULL, "TSM_DATA", &(c)->data}
+#define TSM_OPT_DB(c) {'b', "database", TSM_OPT_STRING, "NAME", "database", NULL, "TSM_DB", &(c)->database}
+#define TSM_OPT_RP(c) {'p', "rp", TSM_OPT_STRING, "NAME", "retention policy (default: the database's default)", NULL, NULL, &(c)->rp}
+#define TSM_OPT_CONFIG(c) {'c', "config", TSM_OPT_STRING, "FILE", "YAML file with a key for every long option", NULL, NULL, &(c)->config}
+#define TSM_OPT_JOBS(c) {'j', "jobs", TSM_OPT_COUNT, "N", "worker threads (default: online CPUs)", NULL, NULL, &(c)->jobs}
+#define TSM_OPT_MEMORY(c) {0, "memory", TSM_OPT_SIZE, "SIZE", "memory limit (default 512M)", NULL, NULL, &(c)->memory}
+#define TSM_OPT_SUMMARY(c) {0, "summary", TSM_OPT_CHOICE, "FORMAT", "figures of the run as one line on stderr", "json", NULL, &(c)->summary}
+#define TSM_OPT_QUIET(c) {'q', "quiet", TSM_OPT_FLAG, NULL, "errors only on stderr", NULL, NULL, &(c)->quiet}
+#define TSM_OPT_VERBOSE(c) {'v', "verbose", TSM_OPT_FLAG, NULL, "more on stderr", NULL, NULL, &(c)->verbose}
+
+struct tsm_program {
+    const char *name;     /* "tsm-query" */
+    const char *synopsis; /* "[OPTION]... 'QUERY'" */
+    const char *summary;  /* one sentence */
+    const char *details;  /* text after the options in the help: examples, exit statuses; may be NULL */
+    const struct tsm_option *options;
+    size_t noptions;      /* --help and --version are added */
+    struct tsm_common *common;
+};
+
+/* Sets defaults, then reads environment, configuration file and arguments, in this order. Returns the index of the first
+ * operand (arguments are permuted). --help and --version print and exit 0; a wrong option prints the message and
+ * a pointer to --help and exits 2. */
+int tsm_options_parse(const struct tsm_program *p, int argc, char **argv);
+
+/* Exit statuses (DESIGN section 2). */
+enum { TSM_EXIT_OK = 0, TSM_EXIT_FAILED = 1, TSM_EXIT_USAGE = 2, TSM_EXIT_REJECTED = 3, TSM_EXIT_NOTHING = 4,
+       TSM_EXIT_CORRUPT = 5, TSM_EXIT_LATER = 75 };
+int tsm_exit_status(int code); /* of a library error */
+
+/* "tsm-query: <message>" on stderr. */
+void tsm_complain(const struct tsm_program *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Prints the usage pointer and exits 2. */
+void tsm_usage(const struct tsm_program *p, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
+
+/* What every program does first: SIGPIPE, SIGBUS handler ("input/output error reading a mapped file"), standard
+ * descriptors that are closed are opened on /dev/null so that a data file never becomes descriptor 1. */
+void tsm_program_start(const struct tsm_program *p);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * cli/result_writer.h: result writers: the forms in which a query's answer is printed.
+ */
+#ifndef TSM_CLI_RESULT_WRITER_H
+#define TSM_CLI_RESULT_WRITER_H
+
+#include "cli/output.h"
+#include "query/sink.h"
+
+enum tsm_format { TSM_FORMAT_TABLE, TSM_FORMAT_CSV, TSM_FORMAT_TSV, TSM_FORMAT_JSON, TSM_FORMAT_JSONL, TSM_FORMAT_LINE };
+
+struct tsm_result_options {
+    enum tsm_format format;
+    int64_t epoch_unit; /* nanoseconds per unit; 0: RFC 3339 */
+    bool pretty;        /* JSON: influxd's pretty=true */
+    bool header;        /* CSV and TSV */
+};
+
+bool tsm_format_by_name(struct tsm_str name, enum tsm_format *format);
+/* The writer borrows out. */
+struct tsm_sink *tsm_result_writer_new(const struct tsm_result_options *opt, struct tsm_output *out);
+/* Ends the document ("]}" of JSON); then frees. */
+int tsm_result_writer_finish(struct tsm_sink *s, struct tsm_err *err);
+void tsm_result_writer_free(struct tsm_sink *s); /* for error paths, without ending the document */
+
+#endif

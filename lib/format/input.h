@@ -1,0 +1,20 @@
+/*
+ * format/input.h: a byte stream from a file or a pipe, decompressed when it starts with the magic of gzip
+ * (several members in a row included) or an LZ4 frame (several frames included).
+ */
+#ifndef TSM_FORMAT_INPUT_H
+#define TSM_FORMAT_INPUT_H
+
+#include "base/err.h"
+#include "base/buf.h"
+
+struct tsm_input;
+
+/* Takes over fd (closes it). name is used in messages. */
+struct tsm_input *tsm_input_open(int fd, const char *name);
+/* Appends at most max bytes to out; *eof is set at the end. TSM_ECORRUPT for a damaged or cut compressed stream
+ * (what came before it has been delivered). Returns early with what is there when the input is a pipe. */
+int tsm_input_read(struct tsm_input *in, struct tsm_buf *out, size_t max, bool *eof, struct tsm_err *err);
+void tsm_input_close(struct tsm_input *in);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * format/meta_db.h: meta/meta.db, InfluxDB's protobuf message meta.Data: databases, retention policies, shard groups,
+ * users. Fields that tsmkit does not know are kept and written back.
+ * Source: influxdb v1.8 services/meta/internal/meta.proto and services/meta/data.go.
+ */
+#ifndef TSM_FORMAT_META_DB_H
+#define TSM_FORMAT_META_DB_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "sys/fs.h"
+
+struct tsm_shard_group {
+    uint64_t id;
+    int64_t start, end;   /* nanoseconds, [start, end) */
+    int64_t deleted_at;   /* 0: live */
+    int64_t truncated_at; /* 0: not truncated */
+    uint64_t *shards;     /* one on a single node */
+    size_t nshards;
+    struct tsm_str *shard_bytes; /* each shard's message as read; p NULL for a new one */
+    struct tsm_str unknown;      /* encoded fields that we do not know; likewise below */
+};
+
+struct tsm_rp {
+    struct tsm_str name;
+    int64_t duration;             /* 0: infinite */
+    int64_t shard_group_duration; /* > 0 */
+    uint32_t replica_n;
+    struct tsm_shard_group *groups; /* ascending by start */
+    size_t ngroups, capgroups;
+    struct tsm_str unknown; /* subscriptions among them */
+};
+
+struct tsm_database {
+    struct tsm_str name;
+    struct tsm_str default_rp; /* empty: none */
+    struct tsm_rp *rps;
+    size_t nrps, caprps;
+    struct tsm_str unknown; /* continuous queries among them */
+};
+
+struct tsm_user {
+    struct tsm_str name;
+    struct tsm_str hash; /* bcrypt */
+    bool admin;
+    struct { struct tsm_str database; int32_t privilege; } *privileges;
+    size_t nprivileges;
+    struct tsm_str unknown;
+};
+
+/* Everything is owned by the arena; arrays grow inside it. A zeroed struct is an empty meta.db. */
+struct tsm_meta {
+    struct tsm_arena arena;
+    uint64_t term, index, cluster_id;
+    uint64_t max_shard_group_id, max_shard_id;
+    struct tsm_database *databases; /* ascending by name on write */
+    size_t ndatabases, capdatabases;
+    struct tsm_user *users;
+    size_t nusers, capusers;
+    struct tsm_str unknown;
+};
+
+int tsm_meta_decode(const uint8_t *p, size_t len, struct tsm_meta *m, struct tsm_err *err);
+void tsm_meta_encode(const struct tsm_meta *m, struct tsm_buf *out);
+/* DIR/meta/meta.db. A missing file is an empty meta. */
+int tsm_meta_load(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err);
+int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err); /* index + 1 */
+void tsm_meta_release(struct tsm_meta *m);
+
+struct tsm_database *tsm_meta_database(const struct tsm_meta *m, struct tsm_str name); /* NULL: none */
+/* name empty: the default policy. NULL: none. */
+struct tsm_rp *tsm_meta_rp(const struct tsm_database *db, struct tsm_str name);
+
+/* Changes in memory; tsm_meta_save() makes them durable. Errors carry influxd's texts. */
+struct tsm_rp_spec {
+    struct tsm_str name;
+    const int64_t *duration, *shard_group_duration; /* NULL: not given */
+    const uint32_t *replica_n;
+    bool make_default;
+};
+/* Idempotent as in influxd: an existing database is success. rp NULL: autogen with infinite duration and 7-day shards. */
+int tsm_meta_create_database(struct tsm_meta *m, struct tsm_str name, const struct tsm_rp_spec *rp, struct tsm_err *err);
+int tsm_meta_drop_database(struct tsm_meta *m, struct tsm_str name);
+int tsm_meta_create_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp, struct tsm_err *err);
+int tsm_meta_alter_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp, struct tsm_err *err);
+int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str db, struct tsm_str name);
+
+/* The live shard group of t, or NULL. */
+struct tsm_shard_group *tsm_rp_group_at(const struct tsm_rp *rp, int64_t t);
+/* Creates the group for t (with one shard) when there is none; *created tells. */
+struct tsm_shard_group *tsm_meta_group_for(struct tsm_meta *m, struct tsm_rp *rp, int64_t t, bool *created);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * format/tsm_file.h: what reader and writer of TSM files share: the layout and the names.
+ *
+ *   header   4 bytes magic 0x16D116D1, 1 byte version 1
+ *   blocks   each: 4 bytes CRC-32 (IEEE) of the block, then the block (codec/block.h)
+ *   seal     only in files that tsmkit wrote (see below)
+ *   index    per key, ascending: 2 bytes key length, key, 1 byte type, 2 bytes number of entries, then per entry,
+ *            ascending in time: 8 bytes smallest time, 8 bytes largest time, 8 bytes offset of the CRC, 4 bytes size of
+ *            CRC and block
+ *   footer   8 bytes offset of the index
+ *
+ * All integers are big-endian. The seal closes a gap of the format, whose index has no checksum: 16 bytes
+ * "TSMSEAL1" and the XXH3-64 of everything from the index to the end of the file. InfluxDB never looks between the
+ * last block and the index. A file without a seal is one that influxd wrote; bytes in that place that are not a valid
+ * seal are a fault.
+ *
+ * Source: influxdb v1.8 tsdb/engine/tsm1/{writer,reader}.go.
+ */
+#ifndef TSM_FORMAT_TSM_FILE_H
+#define TSM_FORMAT_TSM_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum {
+    TSM_MAGIC = 0x16D116D1,
+    TSM_VERSION = 1,
+    TSM_HEADER_SIZE = 5,
+    TSM_ENTRY_SIZE = 28,
+    TSM_FOOTER_SIZE = 8,
+    TSM_SEAL_SIZE = 16,
+    TSM_MAX_ENTRIES = 65535, /* per key in one file */
+};
+#define TSM_SEAL_MAGIC "TSMSEAL1"
+
+#define TSM_FIRST_LATE_GENERATION 500000001u /* generations of out-of-order files start here */
+#define TSM_MAX_FILE_SIZE (2048ull << 20)    /* a writer starts a new file beyond, as InfluxDB does */
+
+struct tsm_file_name {
+    uint32_t generation;
+    uint32_t level; /* InfluxDB calls it sequence */
+};
+
+enum { TSM_NAME_MAX = 40 };
+
+/* "000000007-000000002.tsm"; terminated. */
+void tsm_file_name_format(char out[TSM_NAME_MAX], struct tsm_file_name name, const char *suffix);
+/* False unless s is exactly such a name with this suffix (".tsm", ".tombstone", ".tsm.tmp"). */
+bool tsm_file_name_parse(struct tsm_str s, const char *suffix, struct tsm_file_name *name);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * query/query.h: running InfluxQL over a data directory or loose TSM files.
+ *
+ *   text -> lexer.h -> parser.h -> ast.h -> plan.h -> exec.h (select), show.h, ddl.h -> sink.h
+ */
+#ifndef TSM_QUERY_QUERY_H
+#define TSM_QUERY_QUERY_H
+
+#include "query/sink.h"
+#include "store/shard.h"
+#include "sys/fs.h"
+
+struct tsm_query_options {
+    const struct tsm_fs *fs;
+    const char *dir;       /* data directory; NULL with files */
+    char *const *files;    /* loose TSM files, queried as one shard of database "" */
+    size_t nfiles;
+    struct tsm_str database; /* may be empty */
+    struct tsm_str rp;       /* empty: the default */
+    int64_t now;
+    unsigned jobs;
+    size_t memory;           /* limit in bytes; a query that needs more fails with TSM_ELIMIT */
+    struct tsm_damage damage;
+};
+
+/*
+ * Runs all statements of text in order. A statement that fails reports influxd's error through statement_end and, as in
+ * influxd, the following statements are answered with "not executed". A syntax error fails the whole query: TSM_EPARSE with
+ * "error parsing query: …" and no call of the sink. The result is TSM_OK when all statements succeeded, TSM_EQUERY when
+ * one failed (its message in err), or what the sink or the disk returned.
+ * *rows (may be NULL) is the number of result rows.
+ */
+int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, struct tsm_sink *sink, uint64_t *rows,
+                  struct tsm_err *err);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * store/data_dir.h: the layout of a data directory: paths of its parts, and what to do to them as a whole.
+ */
+#ifndef TSM_STORE_DATA_DIR_H
+#define TSM_STORE_DATA_DIR_H
+
+#include "base/buf.h"
+#include "sys/fs.h"
+
+/* Paths, allocated (tsm_free). */
+char *tsm_path_meta(const char *dir);
+char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp);
+char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard);
+char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard); /* WAL folder of a shard */
+char *tsm_path_lock(const char *dir);
+char *tsm_path_join(const char *dir, const char *name);
+
+#endif

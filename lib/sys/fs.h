@@ -1,0 +1,113 @@
+/*
+ * sys/fs.h: every system call that touches a disk, behind a table that tests replace.
+ *
+ * The members have the semantics of the calls they are named after, except that failures are returned as
+ * negative errno values (-ENOSPC) instead of through errno. Short reads and writes and EINTR are
+ * handled by the tsm_file_* functions below, not by the table. Code in lib/ takes a
+ * `const struct tsm_fs *`; programs pass &tsm_fs_posix.
+ */
+#ifndef TSM_SYS_FS_H
+#define TSM_SYS_FS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct tsm_fs_stat {
+    uint64_t size;
+    int64_t mtime; /* nanoseconds */
+    bool is_dir;
+};
+
+struct tsm_fs {
+    void *ctx; /* given to every call */
+    int (*open)(void *ctx, const char *path, int flags, mode_t mode); /* a descriptor; O_CLOEXEC is added */
+    int (*close)(void *ctx, int fd);
+    ssize_t (*pread)(void *ctx, int fd, void *p, size_t n, off_t offset);
+    ssize_t (*write)(void *ctx, int fd, const void *p, size_t n);
+    int (*fsync)(void *ctx, int fd);
+    int (*ftruncate)(void *ctx, int fd, off_t size);
+    int (*fstat)(void *ctx, int fd, struct tsm_fs_stat *st);
+    int (*stat)(void *ctx, const char *path, struct tsm_fs_stat *st);
+    int (*rename)(void *ctx, const char *from, const char *to);
+    int (*unlink)(void *ctx, const char *path);
+    int (*rmdir)(void *ctx, const char *path);
+    int (*mkdir)(void *ctx, const char *path, mode_t mode);
+    /* Calls each(arg, name) for every entry but . and .., in no order; a non-zero result ends the
+     * listing and is returned. */
+    int (*list)(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg);
+    int (*mmap)(void *ctx, int fd, size_t size, const uint8_t **p); /* shared, read-only; size > 0 */
+    int (*munmap)(void *ctx, const uint8_t *p, size_t size);
+    int (*lock)(void *ctx, int fd); /* exclusive open-file-description lock, without waiting: -EAGAIN */
+    int (*free_bytes)(void *ctx, const char *path, uint64_t *bytes); /* room for an ordinary user */
+};
+
+extern const struct tsm_fs tsm_fs_posix;
+
+/* A file being written in order. Bytes are collected and written in large pieces. */
+struct tsm_file {
+    const struct tsm_fs *fs;
+    int fd; /* -1: not open */
+    char *path;
+    uint64_t size;      /* bytes given so far, written or collected */
+    struct tsm_buf buf; /* collected */
+};
+
+int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err); /* truncates */
+int tsm_file_write(struct tsm_file *f, const void *p, size_t n, struct tsm_err *err);
+/* Writes what is collected, fsyncs and closes. */
+int tsm_file_finish(struct tsm_file *f, struct tsm_err *err);
+/* As finish, then renames to path and fsyncs the directory: the atomic install. On failure the temporary
+ * file is removed and nothing named path has changed. */
+int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err);
+/* Closes and unlinks; for error paths. Accepts a zeroed, finished or installed file (does nothing then). */
+void tsm_file_abandon(struct tsm_file *f);
+
+/* A whole file mapped for reading. An empty file maps to data NULL, size 0. A file must not be truncated in place
+ * while it is mapped; tsmkit never does. */
+struct tsm_map_file {
+    const struct tsm_fs *fs;
+    const uint8_t *data;
+    size_t size;
+};
+
+int tsm_map_open(const struct tsm_fs *fs, const char *path, struct tsm_map_file *m, struct tsm_err *err);
+void tsm_map_close(struct tsm_map_file *m);
+
+/* Reads a whole file of at most limit bytes (TSM_ELIMIT beyond) into out. */
+int tsm_fs_read_file(const struct tsm_fs *fs, const char *path, size_t limit, struct tsm_buf *out,
+                     struct tsm_err *err);
+/* Writes bytes to path + ".tmp", fsyncs, renames to path, fsyncs the directory. */
+int tsm_fs_write_file(const struct tsm_fs *fs, const char *path, struct tsm_str bytes, struct tsm_err *err);
+int tsm_fs_sync_dir(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
+/* Unlinks path (absence is success); does not fsync the directory. */
+int tsm_fs_remove(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
+/* Removes a directory and all below it; absence is success. */
+int tsm_fs_remove_tree(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
+/* Creates path and its missing parents, fsyncing each parent directory that got an entry. */
+int tsm_fs_make_dirs(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
+bool tsm_fs_exists(const struct tsm_fs *fs, const char *path);
+/* Names in dir, sorted bytewise, each terminated and owned by the list. A missing directory gives TSM_ENOTFOUND. */
+struct tsm_names {
+    char **names;
+    size_t n, cap;
+};
+int tsm_fs_list(const struct tsm_fs *fs, const char *dir, struct tsm_names *out, struct tsm_err *err);
+void tsm_names_release(struct tsm_names *l);
+
+/* The writer's lock of a directory: DIR/lock. The file holds the holder's name for others to read. */
+struct tsm_lock {
+    const struct tsm_fs *fs;
+    int fd;
+};
+
+/* holder: "tsm-ingest, process 4711". TSM_ELOCKED names the present holder in the message. */
+int tsm_lock_take(const struct tsm_fs *fs, const char *path, const char *holder, struct tsm_lock *lock,
+                  struct tsm_err *err);
+void tsm_lock_release(struct tsm_lock *lock); /* accepts a zeroed lock */
+
+#endif
