@@ -1,0 +1,200 @@
+/*
+ * sys/file.c: writing files in order, installing them atomically, mapping and reading whole files.
+ *
+ * Invariant of the install: the final name appears only after the bytes were fsynced, and the call
+ * succeeds only after the directory was fsynced.
+ */
+#include "sys/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/banned.h"
+
+enum { WRITE_SIZE = 1 << 20 };
+
+int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err)
+{
+    *f = (struct tsm_file){.fs = fs, .fd = -1};
+    int fd = fs->open(fs->ctx, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0)
+        return tsm_err_sys(err, -fd, "create %s", path);
+    f->fd = fd;
+    f->path = tsm_strdup(path);
+    return TSM_OK;
+}
+
+static int write_all(struct tsm_file *f, const uint8_t *p, size_t n, struct tsm_err *err)
+{
+    while (n) {
+        ssize_t w = f->fs->write(f->fs->ctx, f->fd, p, n);
+        if (w == -EINTR)
+            continue;
+        if (w <= 0)
+            return tsm_err_sys(err, w < 0 ? (int)-w : EIO, "write %s", f->path);
+        p += w;
+        n -= (size_t)w;
+    }
+    return TSM_OK;
+}
+
+int tsm_file_write(struct tsm_file *f, const void *p, size_t n, struct tsm_err *err)
+{
+    f->size += n;
+    if (f->buf.len + n < WRITE_SIZE) {
+        tsm_buf_add(&f->buf, p, n);
+        return TSM_OK;
+    }
+    int r = write_all(f, f->buf.data, f->buf.len, err);
+    tsm_buf_reset(&f->buf);
+    if (r == TSM_OK && n >= WRITE_SIZE)
+        return write_all(f, p, n, err);
+    if (r == TSM_OK)
+        tsm_buf_add(&f->buf, p, n);
+    return r;
+}
+
+/* Forgets the file without touching it. */
+static void forget(struct tsm_file *f)
+{
+    tsm_buf_release(&f->buf);
+    tsm_free(f->path);
+    f->path = NULL;
+    f->fd = -1;
+}
+
+/* Collected bytes, fsync and close; the path is kept. */
+static int flush_and_close(struct tsm_file *f, struct tsm_err *err)
+{
+    int r = write_all(f, f->buf.data, f->buf.len, err);
+    tsm_buf_reset(&f->buf);
+    if (r == TSM_OK) {
+        int s = f->fs->fsync(f->fs->ctx, f->fd);
+        if (s < 0)
+            r = tsm_err_sys(err, -s, "fsync %s", f->path);
+    }
+    int c = f->fs->close(f->fs->ctx, f->fd);
+    f->fd = -1;
+    if (r == TSM_OK && c < 0)
+        r = tsm_err_sys(err, -c, "close %s", f->path);
+    return r;
+}
+
+int tsm_file_finish(struct tsm_file *f, struct tsm_err *err)
+{
+    int r = flush_and_close(f, err);
+    if (r == TSM_OK)
+        forget(f);
+    else
+        tsm_file_abandon(f);
+    return r;
+}
+
+static char *parent_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return tsm_strdup(".");
+    return slash == path ? tsm_strdup("/") : tsm_strndup(path, (size_t)(slash - path));
+}
+
+int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err)
+{
+    int r = flush_and_close(f, err);
+    if (r != TSM_OK) {
+        tsm_file_abandon(f);
+        return r;
+    }
+    int m = f->fs->rename(f->fs->ctx, f->path, path);
+    if (m < 0) {
+        r = tsm_err_sys(err, -m, "rename %s to %s", f->path, path);
+        tsm_file_abandon(f);
+        return r;
+    }
+    char *dir = parent_of(path);
+    r = tsm_fs_sync_dir(f->fs, dir, err);
+    tsm_free(dir);
+    forget(f);
+    return r;
+}
+
+void tsm_file_abandon(struct tsm_file *f)
+{
+    if (!f->path)
+        return;
+    if (f->fd >= 0)
+        f->fs->close(f->fs->ctx, f->fd);
+    f->fs->unlink(f->fs->ctx, f->path);
+    forget(f);
+}
+
+int tsm_map_open(const struct tsm_fs *fs, const char *path, struct tsm_map_file *m, struct tsm_err *err)
+{
+    *m = (struct tsm_map_file){.fs = fs};
+    int fd = fs->open(fs->ctx, path, O_RDONLY, 0);
+    if (fd < 0)
+        return tsm_err_sys(err, -fd, "open %s", path);
+    struct tsm_fs_stat st = {0};
+    int r = fs->fstat(fs->ctx, fd, &st);
+    if (r == 0 && st.is_dir)
+        r = -EISDIR;
+    if (r == 0 && st.size > 0)
+        r = fs->mmap(fs->ctx, fd, st.size, &m->data);
+    fs->close(fs->ctx, fd);
+    if (r < 0)
+        return tsm_err_sys(err, -r, "map %s", path);
+    m->size = st.size;
+    return TSM_OK;
+}
+
+void tsm_map_close(struct tsm_map_file *m)
+{
+    if (m->data)
+        m->fs->munmap(m->fs->ctx, m->data, m->size);
+    *m = (struct tsm_map_file){0};
+}
+
+int tsm_fs_read_file(const struct tsm_fs *fs, const char *path, size_t limit, struct tsm_buf *out,
+                     struct tsm_err *err)
+{
+    int fd = fs->open(fs->ctx, path, O_RDONLY, 0);
+    if (fd < 0)
+        return tsm_err_sys(err, -fd, "open %s", path);
+    int r = TSM_OK;
+    size_t start = out->len;
+    for (off_t offset = 0;;) {
+        enum { STEP = 64 << 10 };
+        ssize_t n = fs->pread(fs->ctx, fd, tsm_buf_room(out, STEP), STEP, offset);
+        if (n == -EINTR)
+            continue;
+        if (n < 0)
+            r = tsm_err_sys(err, (int)-n, "read %s", path);
+        if (n <= 0)
+            break;
+        out->len += (size_t)n;
+        offset += n;
+        if (out->len - start > limit) {
+            r = tsm_err_set(err, TSM_ELIMIT, "read %s: larger than %zu bytes", path, limit);
+            break;
+        }
+    }
+    fs->close(fs->ctx, fd);
+    return r;
+}
+
+int tsm_fs_write_file(const struct tsm_fs *fs, const char *path, struct tsm_str bytes, struct tsm_err *err)
+{
+    struct tsm_buf tmp = {0};
+    tsm_buf_printf(&tmp, "%s.tmp", path);
+    struct tsm_file f;
+    int r = tsm_file_create(fs, tsm_buf_cstr(&tmp), &f, err);
+    tsm_buf_release(&tmp);
+    if (r == TSM_OK)
+        r = tsm_file_write(&f, bytes.p, bytes.n, err);
+    if (r == TSM_OK)
+        return tsm_file_install(&f, path, err);
+    tsm_file_abandon(&f);
+    return r;
+}
