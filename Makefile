@@ -142,7 +142,9 @@ install: all
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(wildcard docs/man/*.5) $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 $(wildcard completions/tsm-*) $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	for p in $(PROGRAMS); do \
+	    install -m 644 completions/tsmkit $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p || exit 1; \
+	done
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tsmkit
 	install -m 755 $(wildcard examples/*.sh) $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
 

@@ -11,21 +11,21 @@
 
 #include <stddef.h>
 
-void *tsm_alloc(size_t size);                            /* uninitialised; size 0 gives a valid pointer */
-void *tsm_calloc(size_t count, size_t size);             /* zeroed; the product is checked */
-void *tsm_realloc(void *p, size_t size);                 /* p may be NULL */
+void *tsm_alloc(size_t size);                                /* uninitialised; size 0 gives a valid pointer */
+void *tsm_calloc(size_t count, size_t size);                 /* zeroed; the product is checked */
+void *tsm_realloc(void *p, size_t size);                     /* p may be NULL */
 void *tsm_realloc_array(void *p, size_t count, size_t size); /* the product is checked */
 char *tsm_strdup(const char *s);
 char *tsm_strndup(const char *s, size_t n);
 void tsm_free(void *p); /* NULL is allowed */
 
 /* Makes room for at least want elements of *array, at least doubling it. */
-#define TSM_GROW(array, want, cap)                                                                           \
-    do {                                                                                                     \
-        if ((want) > (cap)) {                                                                                \
-            (cap) = (want) > 2 * (cap) ? ((want) < 16 ? 16 : (want)) : 2 * (cap);                            \
-            (array) = tsm_realloc_array((array), (cap), sizeof *(array));                                    \
-        }                                                                                                    \
+#define TSM_GROW(array, want, cap)                                                \
+    do {                                                                          \
+        if ((want) > (cap)) {                                                     \
+            (cap) = (want) > 2 * (cap) ? ((want) < 16 ? 16 : (want)) : 2 * (cap); \
+            (array) = tsm_realloc_array((array), (cap), sizeof *(array));         \
+        }                                                                         \
     } while (0)
 
 #endif

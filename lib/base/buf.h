@@ -17,7 +17,7 @@ struct tsm_buf {
     size_t cap;
 };
 
-void tsm_buf_release(struct tsm_buf *b);           /* frees and zeroes */
+void tsm_buf_release(struct tsm_buf *b);            /* frees and zeroes */
 void tsm_buf_grow(struct tsm_buf *b, size_t extra); /* room for extra more bytes after len */
 
 static inline void tsm_buf_reset(struct tsm_buf *b)

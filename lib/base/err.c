@@ -11,8 +11,8 @@
 const char *tsm_strerror(int code)
 {
     switch (code) {
-#define X(name, value, text)                                                                                 \
-    case name:                                                                                               \
+#define X(name, value, text) \
+    case name:               \
         return text;
         TSM_ERR_LIST(X)
 #undef X

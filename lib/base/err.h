@@ -9,20 +9,20 @@
 #ifndef TSM_BASE_ERR_H
 #define TSM_BASE_ERR_H
 
-#define TSM_ERR_LIST(X)                                                                                      \
-    X(TSM_OK, 0, "success")                                                                                  \
-    X(TSM_EIO, -1, "input/output error")                                                                     \
-    X(TSM_ECORRUPT, -2, "corrupt data")                                                                      \
-    X(TSM_EPARSE, -3, "syntax error")                                                                        \
-    X(TSM_EUSAGE, -4, "wrong usage")                                                                         \
-    X(TSM_ENOTFOUND, -5, "not found")                                                                        \
-    X(TSM_EEXISTS, -6, "exists already")                                                                     \
-    X(TSM_ELOCKED, -7, "locked by another process")                                                          \
-    X(TSM_ELIMIT, -8, "limit exceeded")                                                                      \
-    X(TSM_ECONFLICT, -9, "field type conflict")                                                              \
-    X(TSM_EQUERY, -10, "query error")                                                                        \
-    X(TSM_EPIPE, -11, "output closed")                                                                       \
-    X(TSM_ESTOP, -12, "stopped")                                                                             \
+#define TSM_ERR_LIST(X)                             \
+    X(TSM_OK, 0, "success")                         \
+    X(TSM_EIO, -1, "input/output error")            \
+    X(TSM_ECORRUPT, -2, "corrupt data")             \
+    X(TSM_EPARSE, -3, "syntax error")               \
+    X(TSM_EUSAGE, -4, "wrong usage")                \
+    X(TSM_ENOTFOUND, -5, "not found")               \
+    X(TSM_EEXISTS, -6, "exists already")            \
+    X(TSM_ELOCKED, -7, "locked by another process") \
+    X(TSM_ELIMIT, -8, "limit exceeded")             \
+    X(TSM_ECONFLICT, -9, "field type conflict")     \
+    X(TSM_EQUERY, -10, "query error")               \
+    X(TSM_EPIPE, -11, "output closed")              \
+    X(TSM_ESTOP, -12, "stopped")                    \
     X(TSM_ENOSPC, -13, "no space left on device")
 
 enum tsm_code {

@@ -19,7 +19,7 @@ struct run {
     struct slot {
         void *data;
         bool done;
-    } *slots; /* ring of `ahead` tasks */
+    } * slots; /* ring of `ahead` tasks */
     int code;
     struct tsm_err err;
 };

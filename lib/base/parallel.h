@@ -14,12 +14,12 @@
 #include "base/err.h"
 
 struct tsm_parallel {
-    unsigned jobs;  /* threads; 1 runs everything in the caller's thread */
-    size_t tasks;   /* number of tasks */
-    size_t ahead;   /* 0: four per thread */
+    unsigned jobs; /* threads; 1 runs everything in the caller's thread */
+    size_t tasks;  /* number of tasks */
+    size_t ahead;  /* 0: four per thread */
     void *ctx;
-    /* *slot is this task's own pointer, NULL at first, handed from work to emit; emit frees it. When a task was
-     * worked but never emitted (an error stopped the run), drop gets it. thread is 0 … jobs-1. */
+    /* *slot is this task's own pointer, NULL at first, handed from work to emit; emit frees it. When a task
+     * was worked but never emitted (an error stopped the run), drop gets it. thread is 0 … jobs-1. */
     int (*work)(void *ctx, size_t task, unsigned thread, void **slot, struct tsm_err *err);
     int (*emit)(void *ctx, size_t task, void *slot, struct tsm_err *err); /* may be NULL */
     void (*drop)(void *ctx, void *slot);                                  /* may be NULL */

@@ -32,12 +32,12 @@ enum { TSM_TIME_TEXT_MAX = 40 };
  * Writes no terminator; returns the length. */
 size_t tsm_format_rfc3339(char *p, int64_t t);
 
-/* Reads RFC 3339 and InfluxQL's time strings: "2006-01-02", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05Z"
- * with or without an offset. False when s is none of these or out of range. */
+/* Reads RFC 3339 and InfluxQL's time strings: "2006-01-02", "2006-01-02 15:04:05.999999999",
+ * "2006-01-02T15:04:05Z" with or without an offset. False when s is none of these or out of range. */
 bool tsm_parse_time(struct tsm_str s, int64_t *t);
 
-/* InfluxQL durations: a sum of numbers with units ns, u, µ, us, ms, s, m, h, d, w ("1h30m"); INF is not accepted.
- * False on a syntax error or overflow. */
+/* InfluxQL durations: a sum of numbers with units ns, u, µ, us, ms, s, m, h, d, w ("1h30m"); INF is not
+ * accepted. False on a syntax error or overflow. */
 bool tsm_parse_duration(struct tsm_str s, int64_t *d);
 
 /* As influxql.FormatDuration: the largest unit that divides it, "0s" for 0: 1w, 36h, 90s. */

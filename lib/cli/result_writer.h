@@ -7,7 +7,14 @@
 #include "cli/output.h"
 #include "query/sink.h"
 
-enum tsm_format { TSM_FORMAT_TABLE, TSM_FORMAT_CSV, TSM_FORMAT_TSV, TSM_FORMAT_JSON, TSM_FORMAT_JSONL, TSM_FORMAT_LINE };
+enum tsm_format {
+    TSM_FORMAT_TABLE,
+    TSM_FORMAT_CSV,
+    TSM_FORMAT_TSV,
+    TSM_FORMAT_JSON,
+    TSM_FORMAT_JSONL,
+    TSM_FORMAT_LINE
+};
 
 struct tsm_result_options {
     enum tsm_format format;

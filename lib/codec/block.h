@@ -16,7 +16,7 @@
 #include "codec/values.h"
 
 enum {
-    TSM_BLOCK_POINTS = 1000,      /* what a writer puts into one block, as InfluxDB does */
+    TSM_BLOCK_POINTS = 1000,        /* what a writer puts into one block, as InfluxDB does */
     TSM_BLOCK_MAX_POINTS = 1 << 20, /* what a reader accepts */
 };
 
@@ -35,7 +35,8 @@ int tsm_block_decode_times(const uint8_t *p, size_t len, struct tsm_values *c, s
 /* Number of points, without decoding what is not needed for it. */
 int tsm_block_count(const uint8_t *p, size_t len, size_t *n, struct tsm_err *err);
 
-/* What is inside, for reports. The names are static: "raw", "simple8b", "rle", "gorilla", "packed", "snappy". */
+/* What is inside, for reports. The names are static: "raw", "simple8b", "rle", "gorilla", "packed", "snappy".
+ */
 struct tsm_block_info {
     enum tsm_type type;
     size_t n;

@@ -33,9 +33,9 @@ union tsm_value {
 };
 
 /*
- * A column: n timestamps and n values of one type. A zeroed struct is a valid empty column. The arrays belong to the
- * column. Strings point into memory that the column also owns (text), so they stay valid until the next
- * decode into it, reset or release.
+ * A column: n timestamps and n values of one type. A zeroed struct is a valid empty column. The arrays belong
+ * to the column. Strings point into memory that the column also owns (text), so they stay valid until the
+ * next decode into it, reset or release.
  */
 struct tsm_values {
     enum tsm_type type;
@@ -59,7 +59,8 @@ size_t tsm_value_size(enum tsm_type type); /* bytes of one element of v */
 void tsm_values_reset(struct tsm_values *c, enum tsm_type type, size_t n);
 /* Room for n values in all; keeps the content. */
 void tsm_values_reserve(struct tsm_values *c, size_t n);
-/* A fresh, empty text buffer of the column for the next strings; its bytes must not move once strings point there. */
+/* A fresh, empty text buffer of the column for the next strings; its bytes must not move once strings point
+ * there. */
 struct tsm_buf *tsm_values_text(struct tsm_values *c);
 /* Appends one value; a string's bytes are copied. */
 void tsm_values_add(struct tsm_values *c, int64_t t, union tsm_value v);
@@ -70,7 +71,8 @@ union tsm_value tsm_values_get(const struct tsm_values *c, size_t i);
 size_t tsm_values_lower_bound(const struct tsm_values *c, int64_t t);
 /* Sorts by time, stably, and keeps the last of equal times. Does nothing when already strictly ascending. */
 void tsm_values_sort_dedup(struct tsm_values *c);
-/* Merges newer over older (both strictly ascending, same type) into out; at equal times newer wins. Strings are copied. */
+/* Merges newer over older (both strictly ascending, same type) into out; at equal times newer wins. Strings
+ * are copied. */
 void tsm_values_merge(struct tsm_values *out, const struct tsm_values *older, const struct tsm_values *newer);
 /* Removes the values with tmin <= t <= tmax. */
 void tsm_values_delete(struct tsm_values *c, int64_t tmin, int64_t tmax);

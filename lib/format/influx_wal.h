@@ -1,6 +1,6 @@
 /*
- * format/influx_wal.h: reading influxd's write-ahead log segments (_00001.wal), for directories that influxd left
- * without flushing.
+ * format/influx_wal.h: reading influxd's write-ahead log segments (_00001.wal), for directories that influxd
+ * left without flushing.
  *
  *   record   1 byte kind (1 write, 2 delete, 3 delete range), 4 bytes length, snappy block
  *   write    repeated: 1 byte type, 2 bytes key length, TSM key, 4 bytes count, count × (8 bytes time, value)
@@ -21,9 +21,9 @@ struct tsm_wal_visitor {
     int (*remove)(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax, struct tsm_err *err);
 };
 
-/* Reads a segment from its start. A torn last record ends it without an error, as in influxd, and is counted in *torn
- * (bytes); anything else that does not check is TSM_ECORRUPT with file, offset and cause, after the records before it
- * have been visited. */
+/* Reads a segment from its start. A torn last record ends it without an error, as in influxd, and is counted
+ * in *torn (bytes); anything else that does not check is TSM_ECORRUPT with file, offset and cause, after the
+ * records before it have been visited. */
 int tsm_influx_wal_read(const struct tsm_fs *fs, const char *path, const struct tsm_wal_visitor *v,
                         uint64_t *torn, struct tsm_err *err);
 

@@ -1,7 +1,7 @@
 /*
- * format/meta_db.h: meta/meta.db, InfluxDB's protobuf message meta.Data: databases, retention policies, shard groups,
- * users. Fields that tsmkit does not know are kept and written back.
- * Source: influxdb v1.8 services/meta/internal/meta.proto and services/meta/data.go.
+ * format/meta_db.h: meta/meta.db, InfluxDB's protobuf message meta.Data: databases, retention policies, shard
+ * groups, users. Fields that tsmkit does not know are kept and written back. Source: influxdb v1.8
+ * services/meta/internal/meta.proto and services/meta/data.go.
  */
 #ifndef TSM_FORMAT_META_DB_H
 #define TSM_FORMAT_META_DB_H
@@ -43,7 +43,10 @@ struct tsm_user {
     struct tsm_str name;
     struct tsm_str hash; /* bcrypt */
     bool admin;
-    struct { struct tsm_str database; int32_t privilege; } *privileges;
+    struct {
+        struct tsm_str database;
+        int32_t privilege;
+    } * privileges;
     size_t nprivileges;
     struct tsm_str unknown;
 };
@@ -64,7 +67,8 @@ int tsm_meta_decode(const uint8_t *p, size_t len, struct tsm_meta *m, struct tsm
 void tsm_meta_encode(const struct tsm_meta *m, struct tsm_buf *out);
 /* DIR/meta/meta.db. A missing file is an empty meta. */
 int tsm_meta_load(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err);
-int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err); /* index + 1 */
+int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m,
+                  struct tsm_err *err); /* index + 1 */
 void tsm_meta_release(struct tsm_meta *m);
 
 struct tsm_database *tsm_meta_database(const struct tsm_meta *m, struct tsm_str name); /* NULL: none */
@@ -78,11 +82,15 @@ struct tsm_rp_spec {
     const uint32_t *replica_n;
     bool make_default;
 };
-/* Idempotent as in influxd: an existing database is success. rp NULL: autogen with infinite duration and 7-day shards. */
-int tsm_meta_create_database(struct tsm_meta *m, struct tsm_str name, const struct tsm_rp_spec *rp, struct tsm_err *err);
+/* Idempotent as in influxd: an existing database is success. rp NULL: autogen with infinite duration and
+ * 7-day shards. */
+int tsm_meta_create_database(struct tsm_meta *m, struct tsm_str name, const struct tsm_rp_spec *rp,
+                             struct tsm_err *err);
 int tsm_meta_drop_database(struct tsm_meta *m, struct tsm_str name);
-int tsm_meta_create_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp, struct tsm_err *err);
-int tsm_meta_alter_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp, struct tsm_err *err);
+int tsm_meta_create_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp,
+                       struct tsm_err *err);
+int tsm_meta_alter_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp,
+                      struct tsm_err *err);
 int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str db, struct tsm_str name);
 
 /* The live shard group of t, or NULL. */

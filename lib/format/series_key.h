@@ -5,7 +5,8 @@
  *                measurement: ',' and ' ' escaped by '\'; tag names and values: ',', '=' and ' '
  *   TSM key      series key "#!~#" field name (raw)
  *
- * Source: influxdb v1.8 models/points.go (MakeKey, parseTags), tsdb/engine/tsm1/engine.go (keyFieldSeparator).
+ * Source: influxdb v1.8 models/points.go (MakeKey, parseTags), tsdb/engine/tsm1/engine.go
+ * (keyFieldSeparator).
  */
 #ifndef TSM_FORMAT_SERIES_KEY_H
 #define TSM_FORMAT_SERIES_KEY_H
@@ -43,6 +44,7 @@ struct tsm_str tsm_series_tag(const struct tsm_series *s, struct tsm_str key);
 /* Appending with line protocol's escapes. */
 void tsm_escape_measurement(struct tsm_buf *out, struct tsm_str s);
 void tsm_escape_tag(struct tsm_buf *out, struct tsm_str s); /* also field names */
-void tsm_escape_string(struct tsm_buf *out, struct tsm_str s); /* a string field's content, without the quotes */
+void tsm_escape_string(struct tsm_buf *out,
+                       struct tsm_str s); /* a string field's content, without the quotes */
 
 #endif

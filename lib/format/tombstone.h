@@ -1,8 +1,8 @@
 /*
  * format/tombstone.h: InfluxDB's tombstone files (versions 1 to 4 read, 4 written).
  *
- * A tombstone says: of this key, or of all keys with this prefix, the values with tmin <= t <= tmax in the TSM file beside
- * it are deleted.  Source: influxdb v1.8 tsdb/engine/tsm1/tombstone.go.
+ * A tombstone says: of this key, or of all keys with this prefix, the values with tmin <= t <= tmax in the
+ * TSM file beside it are deleted.  Source: influxdb v1.8 tsdb/engine/tsm1/tombstone.go.
  */
 #ifndef TSM_FORMAT_TOMBSTONE_H
 #define TSM_FORMAT_TOMBSTONE_H
@@ -23,11 +23,13 @@ struct tsm_tombstones {
 };
 
 /* Reads and sorts. A missing file is an empty list. TSM_ECORRUPT names file, offset and cause. */
-int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t, struct tsm_err *err);
+int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t,
+                        struct tsm_err *err);
 /* Writes version 4 under a temporary name and installs it. */
 int tsm_tombstones_write(const struct tsm_fs *fs, const char *path, const struct tsm_tombstones *t,
                          struct tsm_err *err);
-void tsm_tombstones_add(struct tsm_tombstones *t, struct tsm_str key, int64_t tmin, int64_t tmax); /* copies key */
+void tsm_tombstones_add(struct tsm_tombstones *t, struct tsm_str key, int64_t tmin,
+                        int64_t tmax); /* copies key */
 void tsm_tombstones_sort(struct tsm_tombstones *t);
 /* The ranges of one key: [*from, *to) in items. */
 void tsm_tombstones_find(const struct tsm_tombstones *t, struct tsm_str key, size_t *from, size_t *to);

@@ -4,15 +4,14 @@
  *   header   4 bytes magic 0x16D116D1, 1 byte version 1
  *   blocks   each: 4 bytes CRC-32 (IEEE) of the block, then the block (codec/block.h)
  *   seal     only in files that tsmkit wrote (see below)
- *   index    per key, ascending: 2 bytes key length, key, 1 byte type, 2 bytes number of entries, then per entry,
- *            ascending in time: 8 bytes smallest time, 8 bytes largest time, 8 bytes offset of the CRC, 4 bytes size of
- *            CRC and block
- *   footer   8 bytes offset of the index
+ *   index    per key, ascending: 2 bytes key length, key, 1 byte type, 2 bytes number of entries, then per
+ * entry, ascending in time: 8 bytes smallest time, 8 bytes largest time, 8 bytes offset of the CRC, 4 bytes
+ * size of CRC and block footer   8 bytes offset of the index
  *
  * All integers are big-endian. The seal closes a gap of the format, whose index has no checksum: 16 bytes
- * "TSMSEAL1" and the XXH3-64 of everything from the index to the end of the file. InfluxDB never looks between the
- * last block and the index. A file without a seal is one that influxd wrote; bytes in that place that are not a valid
- * seal are a fault.
+ * "TSMSEAL1" and the XXH3-64 of everything from the index to the end of the file. InfluxDB never looks
+ * between the last block and the index. A file without a seal is one that influxd wrote; bytes in that place
+ * that are not a valid seal are a fault.
  *
  * Source: influxdb v1.8 tsdb/engine/tsm1/{writer,reader}.go.
  */

@@ -1,8 +1,9 @@
 /*
  * format/tsm_reader.h: reading one TSM file through a mapping.
  *
- * Opening checks header, footer, seal and the whole index (order, bounds, sizes), so later index access cannot
- * fail; a block's CRC and content are checked when it is read. A reader is immutable and may be used by several threads.
+ * Opening checks header, footer, seal and the whole index (order, bounds, sizes), so later index access
+ * cannot fail; a block's CRC and content are checked when it is read. A reader is immutable and may be used
+ * by several threads.
  */
 #ifndef TSM_FORMAT_TSM_READER_H
 #define TSM_FORMAT_TSM_READER_H
@@ -36,7 +37,7 @@ void tsm_reader_close(struct tsm_reader *r); /* NULL is allowed */
 
 struct tsm_str tsm_reader_key(const struct tsm_reader *r, size_t i); /* points into the mapping */
 enum tsm_type tsm_reader_type(const struct tsm_reader *r, size_t i);
-size_t tsm_reader_entries(const struct tsm_reader *r, size_t i);     /* number of entries of key i, at least 1 */
+size_t tsm_reader_entries(const struct tsm_reader *r, size_t i); /* number of entries of key i, at least 1 */
 struct tsm_entry tsm_reader_entry(const struct tsm_reader *r, size_t i, size_t entry);
 /* Index of the first key >= key (nkeys when none); *found when it is equal. */
 size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *found);
@@ -44,8 +45,9 @@ size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *fou
 /* The encoded block of an entry, after its CRC was checked. */
 int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, const uint8_t **p, size_t *len,
                      struct tsm_err *err);
-/* Checked and decoded, and compared with the entry (type, first and last time). Tombstones are not applied. */
-int tsm_reader_decode(const struct tsm_reader *r, size_t key, const struct tsm_entry *e, struct tsm_values *out,
-                      struct tsm_err *err);
+/* Checked and decoded, and compared with the entry (type, first and last time). Tombstones are not applied.
+ */
+int tsm_reader_decode(const struct tsm_reader *r, size_t key, const struct tsm_entry *e,
+                      struct tsm_values *out, struct tsm_err *err);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * format/tsm_writer.h: writing one TSM file.
  *
- * Keys are given in ascending order, each key's blocks in ascending time. The file is written under a temporary name
- * and gets its final one in tsm_writer_install(), after fsync. The index is kept in memory until then.
+ * Keys are given in ascending order, each key's blocks in ascending time. The file is written under a
+ * temporary name and gets its final one in tsm_writer_install(), after fsync. The index is kept in memory
+ * until then.
  */
 #ifndef TSM_FORMAT_TSM_WRITER_H
 #define TSM_FORMAT_TSM_WRITER_H

@@ -12,25 +12,25 @@
 
 struct tsm_query_options {
     const struct tsm_fs *fs;
-    const char *dir;       /* data directory; NULL with files */
-    char *const *files;    /* loose TSM files, queried as one shard of database "" */
+    const char *dir;    /* data directory; NULL with files */
+    char *const *files; /* loose TSM files, queried as one shard of database "" */
     size_t nfiles;
     struct tsm_str database; /* may be empty */
     struct tsm_str rp;       /* empty: the default */
     int64_t now;
     unsigned jobs;
-    size_t memory;           /* limit in bytes; a query that needs more fails with TSM_ELIMIT */
+    size_t memory; /* limit in bytes; a query that needs more fails with TSM_ELIMIT */
     struct tsm_damage damage;
 };
 
 /*
- * Runs all statements of text in order. A statement that fails reports influxd's error through statement_end and, as in
- * influxd, the following statements are answered with "not executed". A syntax error fails the whole query: TSM_EPARSE with
- * "error parsing query: …" and no call of the sink. The result is TSM_OK when all statements succeeded, TSM_EQUERY when
- * one failed (its message in err), or what the sink or the disk returned.
- * *rows (may be NULL) is the number of result rows.
+ * Runs all statements of text in order. A statement that fails reports influxd's error through statement_end
+ * and, as in influxd, the following statements are answered with "not executed". A syntax error fails the
+ * whole query: TSM_EPARSE with "error parsing query: …" and no call of the sink. The result is TSM_OK when
+ * all statements succeeded, TSM_EQUERY when one failed (its message in err), or what the sink or the disk
+ * returned. *rows (may be NULL) is the number of result rows.
  */
-int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, struct tsm_sink *sink, uint64_t *rows,
-                  struct tsm_err *err);
+int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, struct tsm_sink *sink,
+                  uint64_t *rows, struct tsm_err *err);
 
 #endif

@@ -14,12 +14,12 @@
 #include "format/series_key.h"
 
 enum tsm_cell_type { /* of a result column */
-    TSM_CELL_FLOAT = TSM_FLOAT,
-    TSM_CELL_INTEGER = TSM_INTEGER,
-    TSM_CELL_BOOLEAN = TSM_BOOLEAN,
-    TSM_CELL_STRING = TSM_STRING,
-    TSM_CELL_UNSIGNED = TSM_UNSIGNED,
-    TSM_CELL_TIME, /* int64 nanoseconds */
+                     TSM_CELL_FLOAT = TSM_FLOAT,
+                     TSM_CELL_INTEGER = TSM_INTEGER,
+                     TSM_CELL_BOOLEAN = TSM_BOOLEAN,
+                     TSM_CELL_STRING = TSM_STRING,
+                     TSM_CELL_UNSIGNED = TSM_UNSIGNED,
+                     TSM_CELL_TIME, /* int64 nanoseconds */
 };
 
 enum tsm_column_role {
@@ -35,14 +35,15 @@ struct tsm_column_head {
 };
 
 struct tsm_series_head {
-    struct tsm_str name; /* measurement, or "databases" …; may be empty (then JSON has no name) */
+    struct tsm_str name;        /* measurement, or "databases" …; may be empty (then JSON has no name) */
     const struct tsm_tag *tags; /* GROUP BY tags, ascending by key */
     size_t ntags;
     const struct tsm_column_head *columns;
     size_t ncolumns;
 };
 
-/* One column of a batch: n values of one type; nulls may be NULL (no nulls) or has a byte per row, non-zero: null. */
+/* One column of a batch: n values of one type; nulls may be NULL (no nulls) or has a byte per row, non-zero:
+ * null. */
 struct tsm_cells {
     enum tsm_cell_type type;
     union {

@@ -11,7 +11,8 @@
 char *tsm_path_meta(const char *dir);
 char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp);
 char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard);
-char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard); /* WAL folder of a shard */
+char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
+                   uint64_t shard); /* WAL folder of a shard */
 char *tsm_path_lock(const char *dir);
 char *tsm_path_join(const char *dir, const char *name);
 

@@ -1,9 +1,10 @@
 /*
  * store/engine.h: the writer of a data directory: batches of parsed points in, durable TSM files out.
  *
- * One engine per directory (it holds DIR/lock). tsm_engine_write() may be called by one thread at a time; flushing runs on
- * threads of the engine's own while writing goes on into a second memtable. Points of one series, field and
- * timestamp: the last one written wins. Points are durable after tsm_engine_sync() has returned TSM_OK.
+ * One engine per directory (it holds DIR/lock). tsm_engine_write() may be called by one thread at a time;
+ * flushing runs on threads of the engine's own while writing goes on into a second memtable. Points of one
+ * series, field and timestamp: the last one written wins. Points are durable after tsm_engine_sync() has
+ * returned TSM_OK.
  */
 #ifndef TSM_STORE_ENGINE_H
 #define TSM_STORE_ENGINE_H
@@ -16,32 +17,33 @@ struct tsm_engine;
 struct tsm_engine_options {
     const char *dir;
     struct tsm_str database;
-    struct tsm_str rp;      /* empty: the database's default, created as autogen when the database is new */
-    const char *holder;     /* for the lock file: "tsm-ingest" */
-    size_t memory;          /* budget of both memtables in bytes */
-    unsigned jobs;          /* threads that encode a flush */
-    bool dry_run;           /* parse and check, write nothing */
+    struct tsm_str rp;  /* empty: the database's default, created as autogen when the database is new */
+    const char *holder; /* for the lock file: "tsm-ingest" */
+    size_t memory;      /* budget of both memtables in bytes */
+    unsigned jobs;      /* threads that encode a flush */
+    bool dry_run;       /* parse and check, write nothing */
 };
 
 struct tsm_engine_stats {
-    uint64_t points;   /* field values accepted */
-    uint64_t rows;     /* lines accepted */
-    uint64_t series;   /* distinct series in this run */
-    uint64_t rejected; /* lines */
-    uint64_t late;     /* values that went to out-of-order files */
-    uint64_t durable_rows; /* rows covered by completed flushes */
+    uint64_t points;            /* field values accepted */
+    uint64_t rows;              /* lines accepted */
+    uint64_t series;            /* distinct series in this run */
+    uint64_t rejected;          /* lines */
+    uint64_t late;              /* values that went to out-of-order files */
+    uint64_t durable_rows;      /* rows covered by completed flushes */
     uint64_t files, file_bytes; /* written */
-    uint64_t waits;    /* times the writer waited for a flush */
+    uint64_t waits;             /* times the writer waited for a flush */
 };
 
-/* Takes the lock, loads meta.db, creates database and policy when missing, removes left-over *.tmp of a killed
- * writer. */
+/* Takes the lock, loads meta.db, creates database and policy when missing, removes left-over *.tmp of a
+ * killed writer. */
 int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *opt, struct tsm_engine **e,
                     struct tsm_err *err);
 
-/* Takes in a batch. Points that cannot be stored (invalid key, field type conflict, outside the retention policy) go to
- * reject with influxd's message; when some fields of a point conflict the whole point is rejected. The batch's texts
- * may be freed after the return. An error means that a flush failed: nothing later will succeed. */
+/* Takes in a batch. Points that cannot be stored (invalid key, field type conflict, outside the retention
+ * policy) go to reject with influxd's message; when some fields of a point conflict the whole point is
+ * rejected. The batch's texts may be freed after the return. An error means that a flush failed: nothing
+ * later will succeed. */
 int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
                      struct tsm_err *err);
 

@@ -42,7 +42,8 @@ int tsm_fs_remove_tree(const struct tsm_fs *fs, const char *path, struct tsm_err
         char *child = join(path, names.names[i]);
         struct tsm_fs_stat st;
         if (fs->stat(fs->ctx, child, &st) == 0 && st.is_dir) {
-            r = fs->unlink(fs->ctx, child) == 0 ? TSM_OK : tsm_fs_remove_tree(fs, child, err); /* a link first */
+            r = fs->unlink(fs->ctx, child) == 0 ? TSM_OK
+                                                : tsm_fs_remove_tree(fs, child, err); /* a link first */
         } else {
             r = tsm_fs_remove(fs, child, err);
         }
@@ -64,7 +65,9 @@ static int make_dir(const struct tsm_fs *fs, const char *path, struct tsm_err *e
     if (r < 0)
         return tsm_err_sys(err, -r, "create directory %s", path);
     const char *slash = strrchr(path, '/');
-    char *parent = !slash ? tsm_strdup(".") : slash == path ? tsm_strdup("/") : tsm_strndup(path, (size_t)(slash - path));
+    char *parent = !slash          ? tsm_strdup(".")
+                   : slash == path ? tsm_strdup("/")
+                                   : tsm_strndup(path, (size_t)(slash - path));
     int s = tsm_fs_sync_dir(fs, parent, err);
     tsm_free(parent);
     return s;
@@ -149,20 +152,14 @@ int tsm_lock_take(const struct tsm_fs *fs, const char *path, const char *holder,
         fs->close(fs->ctx, fd);
         return tsm_err_set(err, TSM_ELOCKED, "%s: held by %s", path, name[0] ? name : "another process");
     }
-    /* The name is for people only: the lock itself is the kernel's and ends with its holder. */
-    if (r == 0)
-        r = fs->ftruncate(fs->ctx, fd, 0);
-    if (r == 0) {
-        ssize_t w = fs->write(fs->ctx, fd, holder, strlen(holder));
-        if (w >= 0)
-            w = fs->write(fs->ctx, fd, "\n", 1);
-        if (w < 0)
-            r = (int)w;
-    }
     if (r < 0) {
         fs->close(fs->ctx, fd);
         return tsm_err_sys(err, -r, "lock %s", path);
     }
+    /* The lock itself is the kernel's and ends with its holder. The name is only for people, so that a full
+     * disk, which may keep it from being written, does not keep anyone from deleting. */
+    if (fs->ftruncate(fs->ctx, fd, 0) == 0 && fs->write(fs->ctx, fd, holder, strlen(holder)) > 0)
+        fs->write(fs->ctx, fd, "\n", 1);
     lock->fs = fs;
     lock->fd = fd;
     return TSM_OK;

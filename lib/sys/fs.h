@@ -24,7 +24,7 @@ struct tsm_fs_stat {
 };
 
 struct tsm_fs {
-    void *ctx; /* given to every call */
+    void *ctx;                                                        /* given to every call */
     int (*open)(void *ctx, const char *path, int flags, mode_t mode); /* a descriptor; O_CLOEXEC is added */
     int (*close)(void *ctx, int fd);
     ssize_t (*pread)(void *ctx, int fd, void *p, size_t n, off_t offset);
@@ -57,7 +57,8 @@ struct tsm_file {
     struct tsm_buf buf; /* collected */
 };
 
-int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err); /* truncates */
+int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f,
+                    struct tsm_err *err); /* truncates */
 int tsm_file_write(struct tsm_file *f, const void *p, size_t n, struct tsm_err *err);
 /* Writes what is collected, fsyncs and closes. */
 int tsm_file_finish(struct tsm_file *f, struct tsm_err *err);
@@ -67,8 +68,8 @@ int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err);
 /* Closes and unlinks; for error paths. Accepts a zeroed, finished or installed file (does nothing then). */
 void tsm_file_abandon(struct tsm_file *f);
 
-/* A whole file mapped for reading. An empty file maps to data NULL, size 0. A file must not be truncated in place
- * while it is mapped; tsmkit never does. */
+/* A whole file mapped for reading. An empty file maps to data NULL, size 0. A file must not be truncated in
+ * place while it is mapped; tsmkit never does. */
 struct tsm_map_file {
     const struct tsm_fs *fs;
     const uint8_t *data;
@@ -91,7 +92,8 @@ int tsm_fs_remove_tree(const struct tsm_fs *fs, const char *path, struct tsm_err
 /* Creates path and its missing parents, fsyncing each parent directory that got an entry. */
 int tsm_fs_make_dirs(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
 bool tsm_fs_exists(const struct tsm_fs *fs, const char *path);
-/* Names in dir, sorted bytewise, each terminated and owned by the list. A missing directory gives TSM_ENOTFOUND. */
+/* Names in dir, sorted bytewise, each terminated and owned by the list. A missing directory gives
+ * TSM_ENOTFOUND. */
 struct tsm_names {
     char **names;
     size_t n, cap;
