@@ -1,0 +1,44 @@
+/*
+ * query/context.h: what the statements of one query share: the options, meta.db and the shards that have been
+ * opened. Used by one thread; the shards it gives may be read by any number.
+ */
+#ifndef TSM_QUERY_CONTEXT_H
+#define TSM_QUERY_CONTEXT_H
+
+#include "format/meta_db.h"
+#include "query/query.h"
+
+struct tsm_query_ctx {
+    const struct tsm_query_options *opt;
+    struct tsm_meta meta;
+    bool meta_loaded;
+    bool loose;                  /* over opt->files: the one database is "", its one policy "" */
+    struct tsm_open_shard *open; /* cache, see context.c */
+    size_t nopen, capopen;
+};
+
+void tsm_query_ctx_init(struct tsm_query_ctx *q, const struct tsm_query_options *opt);
+void tsm_query_ctx_release(struct tsm_query_ctx *q);
+
+/* Reads meta.db when it has not been read yet (not over loose files). */
+int tsm_query_ctx_meta(struct tsm_query_ctx *q, struct tsm_err *err);
+
+/* The database to use: name when not empty, else the query's. TSM_EQUERY with influxd's text ("database name
+ * required") when there is none. Whether it exists is not checked. */
+int tsm_query_ctx_database(struct tsm_query_ctx *q, struct tsm_str name, struct tsm_str *database,
+                           struct tsm_err *err);
+
+/*
+ * The shards of a database's retention policy that may hold times in [tmin, tmax], ascending by start; a
+ * shard that has no directory is left out. rp empty: the default policy. The array is the caller's
+ * (tsm_free), the shards stay open until the context is released. TSM_EQUERY: "database not found: x",
+ * "retention policy not found: x".
+ */
+int tsm_query_ctx_shards(struct tsm_query_ctx *q, struct tsm_str database, struct tsm_str rp, int64_t tmin,
+                         int64_t tmax, struct tsm_shard ***shards, size_t *n, struct tsm_err *err);
+
+/* As above for all policies of the database (SHOW). */
+int tsm_query_ctx_all_shards(struct tsm_query_ctx *q, struct tsm_str database, struct tsm_shard ***shards,
+                             size_t *n, struct tsm_err *err);
+
+#endif
