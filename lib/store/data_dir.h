@@ -7,13 +7,18 @@
 #include "base/buf.h"
 #include "sys/fs.h"
 
-/* Paths, allocated (tsm_free). */
-char *tsm_path_meta(const char *dir);
+/* Paths, allocated (tsm_free). dir may end in a slash. Names are used as they are: tsm_meta_decode() and
+ * tsm_meta_create_* let no name pass that would leave its folder. */
+char *tsm_path_join(const char *dir, const char *name);
+char *tsm_path_meta(const char *dir); /* DIR/meta/meta.db */
+char *tsm_path_lock(const char *dir);
 char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp);
 char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard);
-char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
-                   uint64_t shard); /* WAL folder of a shard */
-char *tsm_path_lock(const char *dir);
-char *tsm_path_join(const char *dir, const char *name);
+char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard); /* WAL folder of a shard */
+
+/* Removes the data and the logs of a database, or of one of its policies (rp not empty). Their absence is
+ * success. */
+int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
+                    struct tsm_err *err);
 
 #endif

@@ -1,0 +1,74 @@
+/* store/data_dir.c: the layout of a data directory. */
+#include "store/data_dir.h"
+
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/banned.h"
+
+/* One more component; an empty one adds nothing. */
+static void add_part(struct tsm_buf *b, struct tsm_str part)
+{
+    if (part.n == 0)
+        return;
+    if (b->len && b->data[b->len - 1] != '/')
+        tsm_buf_byte(b, '/');
+    tsm_buf_str(b, part);
+}
+
+/* DIR/top[/db[/rp[/shard]]] */
+static char *path_below(const char *dir, const char *top, struct tsm_str db, struct tsm_str rp,
+                        const uint64_t *shard)
+{
+    struct tsm_buf b = {0};
+    tsm_buf_puts(&b, dir);
+    add_part(&b, tsm_str_of(top));
+    add_part(&b, db);
+    add_part(&b, rp);
+    if (shard)
+        tsm_buf_printf(&b, "/%" PRIu64, *shard);
+    return tsm_buf_detach(&b, NULL);
+}
+
+char *tsm_path_join(const char *dir, const char *name)
+{
+    return path_below(dir, name, TSM_STR(""), TSM_STR(""), NULL);
+}
+
+char *tsm_path_meta(const char *dir)
+{
+    return tsm_path_join(dir, "meta/meta.db");
+}
+
+char *tsm_path_lock(const char *dir)
+{
+    return tsm_path_join(dir, "lock");
+}
+
+char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp)
+{
+    return path_below(dir, "data", db, rp, NULL);
+}
+
+char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard)
+{
+    return path_below(dir, "data", db, rp, &shard);
+}
+
+char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard)
+{
+    return path_below(dir, "wal", db, rp, &shard);
+}
+
+int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
+                    struct tsm_err *err)
+{
+    static const char *const tops[] = {"data", "wal"};
+    int rc = TSM_OK;
+    for (size_t i = 0; i < sizeof tops / sizeof *tops && rc == TSM_OK; i++) {
+        char *path = path_below(dir, tops[i], db, rp, NULL);
+        rc = tsm_fs_remove_tree(fs, path, err);
+        tsm_free(path);
+    }
+    return rc;
+}
