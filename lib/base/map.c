@@ -27,7 +27,7 @@ uint32_t tsm_map_get(const struct tsm_map *m, struct tsm_str key, uint64_t hash)
         const struct tsm_map_slot *s = &m->slots[i];
         if (!s->key)
             return TSM_MAP_NONE;
-        if (s->hash == hash && s->len == key.n && memcmp(s->key, key.p, key.n) == 0)
+        if (s->hash == hash && s->len == key.n && (key.n == 0 || memcmp(s->key, key.p, key.n) == 0))
             return s->value;
     }
 }

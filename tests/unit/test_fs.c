@@ -1,0 +1,208 @@
+/* tests/unit/test_fs.c: atomic install, directories, mapping and the lock, on a real disk and on one that
+ * fails. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "sys/fs.h"
+
+static char dir[64];
+
+/* A path below the test's directory; four may be in use at once. */
+static char *at(const char *name)
+{
+    static char path[4][128];
+    static unsigned turn;
+    char *p = path[turn++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
+static int make_temp(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/tsmkit-test-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_temp(void **state)
+{
+    (void)state;
+    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
+}
+
+/* ---- a disk whose calls fail by name ------------------------------------------------------------------ */
+
+static struct {
+    bool write, fsync, rename, short_write;
+} faults;
+
+static ssize_t failing_write(void *ctx, int fd, const void *p, size_t n)
+{
+    if (faults.write)
+        return -ENOSPC;
+    return tsm_fs_posix.write(ctx, fd, p, faults.short_write && n > 3 ? 3 : n);
+}
+
+static int failing_fsync(void *ctx, int fd)
+{
+    return faults.fsync ? -EIO : tsm_fs_posix.fsync(ctx, fd);
+}
+
+static int failing_rename(void *ctx, const char *from, const char *to)
+{
+    return faults.rename ? -EIO : tsm_fs_posix.rename(ctx, from, to);
+}
+
+static void assert_content(const char *path, const char *content)
+{
+    struct tsm_buf b = {0};
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, path, 1 << 20, &b, NULL), TSM_OK);
+    assert_string_equal(tsm_buf_cstr(&b), content);
+    tsm_buf_release(&b);
+}
+
+static void a_write_replaces_the_file_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct tsm_fs fs = tsm_fs_posix;
+    fs.write = failing_write;
+    fs.fsync = failing_fsync;
+    fs.rename = failing_rename;
+    struct tsm_err err;
+    assert_int_equal(tsm_fs_write_file(&fs, at("f"), TSM_STR("first"), &err), TSM_OK);
+    bool *kinds[] = {&faults.write, &faults.fsync, &faults.rename};
+    for (size_t i = 0; i < 3; i++) {
+        *kinds[i] = true;
+        assert_int_equal(tsm_fs_write_file(&fs, at("f"), TSM_STR("second"), &err), i ? TSM_EIO : TSM_ENOSPC);
+        assert_non_null(strstr(err.msg, i ? "Input/output error" : "No space left on device"));
+        assert_content(at("f"), "first");
+        assert_false(tsm_fs_exists(&fs, at("f.tmp")));
+        *kinds[i] = false;
+    }
+    faults.short_write = true;
+    assert_int_equal(tsm_fs_write_file(&fs, at("f"), TSM_STR("second, in pieces"), &err), TSM_OK);
+    assert_content(at("f"), "second, in pieces");
+    faults.short_write = false;
+}
+
+static void large_files_are_written_in_order(void **state)
+{
+    (void)state;
+    enum { PIECES = 3000, SIZE = 1777 };
+    static uint8_t huge[3 << 20];
+    struct tsm_file f;
+    struct tsm_err err;
+    uint8_t piece[SIZE];
+    assert_int_equal(tsm_file_create(&tsm_fs_posix, at("big.tmp"), &f, &err), TSM_OK);
+    for (int i = 0; i < PIECES; i++) {
+        memset(piece, i, sizeof piece);
+        assert_int_equal(tsm_file_write(&f, piece, sizeof piece, &err), TSM_OK);
+    }
+    assert_int_equal(tsm_file_write(&f, huge, sizeof huge, &err), TSM_OK);
+    assert_int_equal(f.size, (uint64_t)PIECES * SIZE + sizeof huge);
+    assert_int_equal(tsm_file_install(&f, at("big"), &err), TSM_OK);
+    struct tsm_map_file m;
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, at("big"), &m, &err), TSM_OK);
+    assert_int_equal(m.size, (uint64_t)PIECES * SIZE + sizeof huge);
+    for (size_t i = 0; i < (size_t)PIECES * SIZE; i++)
+        if (m.data[i] != (uint8_t)(i / SIZE))
+            fail_msg("byte %zu", i);
+    tsm_map_close(&m);
+}
+
+static void abandon_removes_and_accepts_anything(void **state)
+{
+    (void)state;
+    struct tsm_file f = {0};
+    tsm_file_abandon(&f);
+    assert_int_equal(tsm_file_create(&tsm_fs_posix, at("gone.tmp"), &f, NULL), TSM_OK);
+    tsm_file_abandon(&f);
+    assert_false(tsm_fs_exists(&tsm_fs_posix, at("gone.tmp")));
+    tsm_file_abandon(&f);
+    assert_int_equal(tsm_file_create(&tsm_fs_posix, at("kept"), &f, NULL), TSM_OK);
+    assert_int_equal(tsm_file_finish(&f, NULL), TSM_OK);
+    tsm_file_abandon(&f);
+    assert_true(tsm_fs_exists(&tsm_fs_posix, at("kept")));
+}
+
+static void maps_and_reads_say_what_is_wrong(void **state)
+{
+    (void)state;
+    struct tsm_err err;
+    struct tsm_map_file m;
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, at("none"), &m, &err), TSM_ENOTFOUND);
+    assert_non_null(strstr(err.msg, "none"));
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, dir, &m, &err), TSM_EIO);
+    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, at("empty"), tsm_str("", 0), &err), TSM_OK);
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, at("empty"), &m, &err), TSM_OK);
+    assert_int_equal(m.size, 0);
+    tsm_map_close(&m);
+    struct tsm_buf b = {0};
+    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, at("ten"), TSM_STR("0123456789"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, at("ten"), 9, &b, &err), TSM_ELIMIT);
+    tsm_buf_reset(&b);
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, at("ten"), 10, &b, &err), TSM_OK);
+    tsm_buf_release(&b);
+}
+
+static void directories_are_made_listed_and_removed(void **state)
+{
+    (void)state;
+    const struct tsm_fs *fs = &tsm_fs_posix;
+    struct tsm_err err;
+    assert_int_equal(tsm_fs_make_dirs(fs, at("a/b//c/"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(fs, at("a/b/c"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(fs, at("a/z"), TSM_STR("z"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(fs, at("a/z/y"), &err), TSM_EIO);
+    struct tsm_names names;
+    assert_int_equal(tsm_fs_list(fs, at("a"), &names, &err), TSM_OK);
+    assert_int_equal(names.n, 2);
+    assert_string_equal(names.names[0], "b");
+    assert_string_equal(names.names[1], "z");
+    tsm_names_release(&names);
+    assert_int_equal(tsm_fs_list(fs, at("nowhere"), &names, &err), TSM_ENOTFOUND);
+    assert_int_equal(tsm_fs_make_dirs(fs, at("target"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(fs, at("target/in"), TSM_STR("kept"), &err), TSM_OK);
+    assert_int_equal(symlink(at("target"), at("a/link")), 0);
+    assert_int_equal(tsm_fs_remove_tree(fs, at("a"), &err), TSM_OK);
+    assert_false(tsm_fs_exists(fs, at("a")));
+    assert_content(at("target/in"), "kept"); /* links are removed, not followed */
+    assert_int_equal(tsm_fs_remove_tree(fs, at("a"), &err), TSM_OK);
+}
+
+static void the_lock_excludes_and_names_its_holder(void **state)
+{
+    (void)state;
+    struct tsm_err err;
+    struct tsm_lock first, second;
+    assert_int_equal(tsm_lock_take(&tsm_fs_posix, at("lock"), "tsm-ingest, process 4711", &first, &err),
+                     TSM_OK);
+    assert_int_equal(tsm_lock_take(&tsm_fs_posix, at("lock"), "other", &second, &err), TSM_ELOCKED);
+    assert_non_null(strstr(err.msg, "held by tsm-ingest, process 4711"));
+    tsm_lock_release(&first);
+    assert_int_equal(tsm_lock_take(&tsm_fs_posix, at("lock"), "x", &second, &err), TSM_OK);
+    assert_content(at("lock"), "x\n");
+    tsm_lock_release(&second);
+    tsm_lock_release(&second);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_write_replaces_the_file_whole_or_not_at_all),
+        cmocka_unit_test(large_files_are_written_in_order),
+        cmocka_unit_test(abandon_removes_and_accepts_anything),
+        cmocka_unit_test(maps_and_reads_say_what_is_wrong),
+        cmocka_unit_test(directories_are_made_listed_and_removed),
+        cmocka_unit_test(the_lock_excludes_and_names_its_holder),
+    };
+    return cmocka_run_group_tests(tests, make_temp, remove_temp);
+}
