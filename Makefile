@@ -20,7 +20,9 @@ FUZZ_SECONDS ?= 600
 comma := ,
 BUILD ?= build$(if $(SANITIZER),-$(subst $(comma),-,$(SANITIZER)))
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 OPTIMIZE ?= $(if $(SANITIZER),-O1,-O2)
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings
 CPPFLAGS += -D_GNU_SOURCE -DTSM_VERSION_TEXT='"$(VERSION)"' -Ilib
