@@ -29,10 +29,11 @@ struct tsm_series {
     size_t ntags;
 };
 
-/* Splits a TSM key at the last field separator. False when there is none. */
+/* Splits a TSM key at the first field separator, as InfluxDB does. False when there is none. */
 bool tsm_key_split(struct tsm_str key, struct tsm_str *series, struct tsm_str *field);
 
-/* Parses a series key into s. Unescaped texts and the tag array are in the arena, or point into key. */
+/* Parses a series key into s. Tags with an empty value are left out. Unescaped texts and the tag array are in
+ * the arena, or point into key. */
 int tsm_series_parse(struct tsm_str key, struct tsm_arena *a, struct tsm_series *s, struct tsm_err *err);
 
 /* Appends the canonical series key; tags must be in order. */
@@ -43,7 +44,8 @@ struct tsm_str tsm_series_tag(const struct tsm_series *s, struct tsm_str key);
 
 /* Appending with line protocol's escapes. */
 void tsm_escape_measurement(struct tsm_buf *out, struct tsm_str s);
-void tsm_escape_tag(struct tsm_buf *out, struct tsm_str s); /* also field names */
+void tsm_escape_tag(struct tsm_buf *out, struct tsm_str s);
+void tsm_escape_field(struct tsm_buf *out, struct tsm_str s); /* a field's name */
 void tsm_escape_string(struct tsm_buf *out,
                        struct tsm_str s); /* a string field's content, without the quotes */
 

@@ -1,8 +1,15 @@
 /*
  * format/tombstone.h: InfluxDB's tombstone files (versions 1 to 4 read, 4 written).
  *
- * A tombstone says: of this key, or of all keys with this prefix, the values with tmin <= t <= tmax in the
- * TSM file beside it are deleted.  Source: influxdb v1.8 tsdb/engine/tsm1/tombstone.go.
+ * A tombstone says: of this key the values with tmin <= t <= tmax in the TSM file beside it are deleted.
+ *
+ *   version 1   text: a TSM key per line, all times
+ *   version 2   4 bytes 0x1502, then entries
+ *   version 3   4 bytes 0x1503, then one gzip member with entries
+ *   version 4   4 bytes 0x1504, then any number of gzip members with entries: one per delete
+ *   entry       4 bytes key length, key, 8 bytes smallest time, 8 bytes largest time, all big-endian
+ *
+ * Source: influxdb v1.8 tsdb/engine/tsm1/tombstone.go.
  */
 #ifndef TSM_FORMAT_TOMBSTONE_H
 #define TSM_FORMAT_TOMBSTONE_H
@@ -22,6 +29,8 @@ struct tsm_tombstones {
     struct tsm_arena arena;
 };
 
+/* "DIR/NAME.tombstone" for "DIR/NAME.tsm"; allocated. */
+char *tsm_tombstone_path(const char *tsm_path);
 /* Reads and sorts. A missing file is an empty list. TSM_ECORRUPT names file, offset and cause. */
 int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t,
                         struct tsm_err *err);

@@ -46,7 +46,8 @@ enum { TSM_NAME_MAX = 40 };
 
 /* "000000007-000000002.tsm"; terminated. */
 void tsm_file_name_format(char out[TSM_NAME_MAX], struct tsm_file_name name, const char *suffix);
-/* False unless s is exactly such a name with this suffix (".tsm", ".tombstone", ".tsm.tmp"). */
+/* False unless s is such a name with this suffix (".tsm", ".tombstone", ".tsm.tmp"). As in InfluxDB the
+ * numbers may have fewer digits, so a file that exists is opened by the name that it was listed with. */
 bool tsm_file_name_parse(struct tsm_str s, const char *suffix, struct tsm_file_name *name);
 
 #endif

@@ -31,8 +31,12 @@ struct tsm_reader {
     struct tsm_tombstones tombstones; /* of this file; empty when there are none */
 };
 
-/* Also loads the tombstone file beside it. TSM_ECORRUPT: "PATH: offset N: cause". */
+/* Also loads the tombstone file beside it. TSM_ECORRUPT: "PATH: offset N: cause"; TSM_ENOTFOUND: the file is
+ * gone. */
 int tsm_reader_open(const struct tsm_fs *fs, const char *path, struct tsm_reader **r, struct tsm_err *err);
+/* The same without the tombstone file: for tools that look at the two apart. */
+int tsm_reader_open_bare(const struct tsm_fs *fs, const char *path, struct tsm_reader **r,
+                         struct tsm_err *err);
 void tsm_reader_close(struct tsm_reader *r); /* NULL is allowed */
 
 struct tsm_str tsm_reader_key(const struct tsm_reader *r, size_t i); /* points into the mapping */
