@@ -7,15 +7,12 @@
  */
 #include "format/line.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/num.h"
 #include "base/time.h"
 #include "format/line_exact.h"
+#include "format/scan_bytes.h"
 #include "base/banned.h"
 
 /* Where the separator, in front of the field name, stands in a TSM key: see the check of the key's length. */
@@ -44,37 +41,11 @@ void tsm_points_release(struct tsm_points *b)
     *b = (struct tsm_points){0};
 }
 
-/* The first of five bytes in [p, end), or end. Fewer than five are given by repeating one. */
-static inline __attribute__((always_inline)) const char *find_any(const char *p, const char *end, char a,
-                                                                  char b, char c, char d, char e)
-{
-#ifdef __SSE2__
-    const __m128i va = _mm_set1_epi8(a), vb = _mm_set1_epi8(b), vc = _mm_set1_epi8(c);
-    const __m128i vd = _mm_set1_epi8(d), ve = _mm_set1_epi8(e);
-    for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, va), _mm_cmpeq_epi8(v, vb));
-        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, vc));
-        if (d != c)
-            hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, vd));
-        if (e != d)
-            hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, ve));
-        unsigned mask = (unsigned)_mm_movemask_epi8(hit);
-        if (mask)
-            return p + __builtin_ctz(mask);
-    }
-#endif
-    for (; p < end; p++)
-        if (*p == a || *p == b || *p == c || *p == d || *p == e)
-            break;
-    return p;
-}
-
 /* The space that ends the key at p; NULL to give up. */
 static inline const char *fast_key(const char *p, const char *end)
 {
     for (;;) {
-        p = find_any(p, end, ' ', '\\', '\n', '\n', '\n');
+        p = tsm_find_any(p, end, ' ', '\\', '\n', '\n', '\n');
         if (end - p < 2 || *p == '\n')
             return NULL;
         if (*p == ' ')
@@ -103,7 +74,7 @@ static inline const char *fast_name(struct parser *ps, const char *p, struct tsm
     const char *start = p, *end = ps->end;
     bool escaped = false;
     for (;;) {
-        p = find_any(p, end, '=', ',', ' ', '\\', '\n');
+        p = tsm_find_any(p, end, '=', ',', ' ', '\\', '\n');
         if (end - p < 2)
             return NULL;
         if (__builtin_expect(*p == '=', 1))
@@ -136,7 +107,7 @@ static const char *fast_string(struct parser *ps, const char *p, struct tsm_fiel
     const char *start = p, *end = ps->end;
     bool escaped = false;
     for (;;) {
-        p = find_any(p, end, '"', '\\', '\n', '\n', '\n');
+        p = tsm_find_any(p, end, '"', '\\', '\n', '\n', '\n');
         if (p == end)
             return NULL;
         if (*p == '"')
@@ -378,9 +349,7 @@ static const char *slow_line(struct parser *ps, const char *p, bool *one_line_st
     bool open = false;
     const char *newline = memchr(p, '\n', (size_t)(ps->end - p));
     const char *end = newline ? newline : ps->end;
-    const char *text = tsm_line_skip_blanks(p, end);
-    bool comment = text == end || *text == '#';
-    if (!comment && !*one_line_strings) {
+    if (!*one_line_strings) {
         const char *line_end = tsm_line_find_end(p, ps->end, &open);
         /* A string that never ends would take all that follows with it: only its first line is wrong. From
          * here on a newline ends a line in any case, which also keeps the time linear. */
@@ -393,11 +362,11 @@ static const char *slow_line(struct parser *ps, const char *p, bool *one_line_st
     uint32_t number = ps->line;
     ps->line += count_newlines(p, end) + 1;
 
-    if (end > text && end[-1] == '\r')
+    if (end > p && end[-1] == '\r')
         end--;
-    if (comment || text == end)
+    p = tsm_line_skip_blanks(p, end);
+    if (p >= end || *p == '#')
         return next;
-    p = text;
     struct tsm_str line = tsm_str(p, (size_t)(end - p));
     struct tsm_buf cause = {0};
     if (!tsm_line_exact(line, number, ps->opt, ps->out, &cause)) {
@@ -420,6 +389,35 @@ void tsm_line_parse(struct tsm_str text, const struct tsm_line_options *opt, str
         const char *next = one_line_strings ? NULL : fast_line(&ps, p);
         p = next ? next : slow_line(&ps, p, &one_line_strings, reject, ctx);
     }
+}
+
+size_t tsm_line_records(struct tsm_str text)
+{
+    if (text.n == 0)
+        return 0;
+    const char *start = text.p, *end = start + text.n;
+    const char *last = end;
+    do /* a newline after a backslash may not end a line */
+        last = memrchr(start, '\n', (size_t)(last - start));
+    while (last && last > start && last[-1] == '\\');
+    if (!last)
+        return 0;
+    size_t all = (size_t)(last + 1 - start);
+    if (!memchr(start, '"', all))
+        return all;
+
+    size_t whole = 0;
+    for (const char *p = start; p <= last;) {
+        bool open;
+        const char *newline = tsm_line_find_end(p, end, &open);
+        if (open && (size_t)(end - p) > TSM_LINE_MAX)
+            return all;
+        if (open || newline > last)
+            break;
+        p = newline + 1;
+        whole = (size_t)(p - start);
+    }
+    return whole;
 }
 
 void tsm_line_error(struct tsm_buf *out, struct tsm_str line, const char *cause)

@@ -62,6 +62,14 @@ typedef void tsm_reject_fn(void *ctx, uint32_t line, struct tsm_str text, const 
 void tsm_line_parse(struct tsm_str text, const struct tsm_line_options *opt, struct tsm_points *out,
                     tsm_reject_fn *reject, void *ctx);
 
+enum {
+    TSM_LINE_MAX = 4 << 20
+}; /* bytes; a string that is still open so far from the start of its line has no end */
+
+/* Length of the longest prefix of text that holds whole lines (a newline inside a string does not end one); 0
+ * when none. At the end of the input, what is left is a line too. */
+size_t tsm_line_records(struct tsm_str text);
+
 /*
  * Validates a raw key and appends the canonical series key (tags sorted, escapes canonical) to out. On error
  * fills err with the cause only ("missing tag value"); the caller makes the message with tsm_line_error().

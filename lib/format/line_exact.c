@@ -12,31 +12,40 @@
 #include "base/map.h"
 #include "base/num.h"
 #include "base/time.h"
+#include "format/scan_bytes.h"
 #include "base/banned.h"
 
 const char *tsm_line_find_end(const char *p, const char *end, bool *open)
 {
     bool quoted = false, fields = false;
     size_t equals = 0, commas = 0;
-    while (p < end) {
-        char c = *p;
-        if (c == '\\' && end - p > 2) {
-            p += 2;
-            continue;
-        }
-        if (c == '\n' && !quoted)
+    *open = false;
+    const char *text = tsm_line_skip_blanks(p, end);
+    if (text < end && *text == '#') {
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        return newline ? newline : end;
+    }
+    for (;; p++) {
+        if (quoted)
+            p = tsm_find_any(p, end, '"', '\\', '\\', '\\', '\\');
+        else if (fields)
+            p = tsm_find_any(p, end, '=', ',', '"', '\\', '\n');
+        else
+            p = tsm_find_any(p, end, ' ', '\\', '\n', '\n', '\n');
+        if (p == end)
             break;
-        if (c == ' ') {
+        if (*p == '\\')
+            p += end - p > 2; /* the byte after it stands for itself; not so at the very end */
+        else if (*p == '\n')
+            break;
+        else if (*p == ' ')
             fields = true;
-        } else if (fields) {
-            if (c == '=')
-                equals += !quoted;
-            else if (c == ',')
-                commas += !quoted;
-            else if (c == '"' && equals > commas)
-                quoted = !quoted;
-        }
-        p++;
+        else if (*p == '=')
+            equals++;
+        else if (*p == ',')
+            commas++;
+        else if (equals > commas)
+            quoted = !quoted;
     }
     *open = quoted;
     return p;
@@ -307,6 +316,10 @@ static bool check_lengths(size_t key_length, struct tsm_str fields, struct tsm_b
         if (!value.p) {
             tsm_buf_puts(cause, "invalid value: field-key=");
             tsm_buf_str(cause, name);
+            return false;
+        }
+        if (name.n == 0) { /* after a tab: InfluxDB stores a field without a name, which nobody can read */
+            tsm_buf_puts(cause, "missing field key");
             return false;
         }
         size_t n = key_length + TSM_FIELD_SEPARATOR.n + name.n;

@@ -11,7 +11,8 @@
 
 #include "format/line.h"
 
-/* The end of the line that starts at p: a newline, or end. *open: end came inside a quoted string. */
+/* The end of the line that starts at p: a newline, or end. *open: end came inside a quoted string. A comment
+ * ends at its newline whatever quotes it has. */
 const char *tsm_line_find_end(const char *p, const char *end, bool *open);
 
 /* Parses a line without its end and without blanks before it. True: point and fields were appended to out.

@@ -35,6 +35,26 @@ static int duplicate(struct tsm_err *err)
     return tsm_err_set(err, TSM_EPARSE, "duplicate tags");
 }
 
+static void add_measurement(struct tsm_buf *out, const char *p, const char *end)
+{
+    for (const char *escape; (escape = memchr(p, '\\', (size_t)(end - p)));) {
+        tsm_buf_add(out, p, (size_t)(escape - p));
+        p = escape + 1;
+        if (p == end || !(*p == '=' || *p == '"'))
+            tsm_buf_byte(out, '\\');
+    }
+    tsm_buf_add(out, p, (size_t)(end - p));
+}
+
+static void add_tag(struct tsm_buf *out, const struct raw_tag *t)
+{
+    tsm_buf_byte(out, ',');
+    tsm_buf_str(out, t->name);
+    const char *value = t->name.p + t->name.n + 1;
+    tsm_buf_puts(out, *value == '=' ? "=\\" : "=");
+    tsm_buf_add(out, value, t->text.n - t->name.n - 1);
+}
+
 int tsm_line_key(struct tsm_str raw_key, struct tsm_buf *out, struct tsm_err *err)
 {
     const char *end = raw_key.p + raw_key.n;
@@ -78,11 +98,9 @@ int tsm_line_key(struct tsm_str raw_key, struct tsm_buf *out, struct tsm_err *er
     } else if (raw_key.n > TSM_KEY_MAX) {
         rc = tsm_err_set(err, TSM_EPARSE, "max key length exceeded: %zu > %d", raw_key.n, TSM_KEY_MAX);
     } else {
-        tsm_buf_add(out, raw_key.p, (size_t)(measurement_end - raw_key.p));
-        for (size_t i = 0; i < n; i++) {
-            tsm_buf_byte(out, ',');
-            tsm_buf_str(out, tags[i].text);
-        }
+        add_measurement(out, raw_key.p, measurement_end);
+        for (size_t i = 0; i < n; i++)
+            add_tag(out, &tags[i]);
     }
     tsm_free(many);
     return rc;
