@@ -26,7 +26,7 @@ struct tsm_rp {
     int64_t duration;             /* 0: infinite */
     int64_t shard_group_duration; /* > 0 */
     uint32_t replica_n;
-    struct tsm_shard_group *groups; /* ascending by start */
+    struct tsm_shard_group *groups; /* ascending by end (or truncation), then start */
     size_t ngroups, capgroups;
     struct tsm_str unknown; /* subscriptions among them */
 };
@@ -39,14 +39,16 @@ struct tsm_database {
     struct tsm_str unknown; /* continuous queries among them */
 };
 
+struct tsm_privilege {
+    struct tsm_str database;
+    int32_t privilege; /* influxql: 0 none, 1 read, 2 write, 3 all */
+};
+
 struct tsm_user {
     struct tsm_str name;
     struct tsm_str hash; /* bcrypt */
     bool admin;
-    struct {
-        struct tsm_str database;
-        int32_t privilege;
-    } * privileges;
+    struct tsm_privilege *privileges;
     size_t nprivileges;
     struct tsm_str unknown;
 };
@@ -55,8 +57,9 @@ struct tsm_user {
 struct tsm_meta {
     struct tsm_arena arena;
     uint64_t term, index, cluster_id;
-    uint64_t max_shard_group_id, max_shard_id;
-    struct tsm_database *databases; /* ascending by name on write */
+    uint64_t max_node_id;
+    uint64_t max_shard_group_id, max_shard_id; /* new ones count on from here */
+    struct tsm_database *databases;            /* in the order of their creation, as influxd shows them */
     size_t ndatabases, capdatabases;
     struct tsm_user *users;
     size_t nusers, capusers;
@@ -65,33 +68,37 @@ struct tsm_meta {
 
 int tsm_meta_decode(const uint8_t *p, size_t len, struct tsm_meta *m, struct tsm_err *err);
 void tsm_meta_encode(const struct tsm_meta *m, struct tsm_buf *out);
-/* DIR/meta/meta.db. A missing file is an empty meta. */
+/* DIR/meta/meta.db. A missing file gives what influxd starts with: no databases, a random cluster id. On
+ * failure *m is empty. */
 int tsm_meta_load(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err);
-int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m,
-                  struct tsm_err *err); /* index + 1 */
+/* Counts the index up and installs the file atomically, making DIR/meta when it is missing. */
+int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err);
 void tsm_meta_release(struct tsm_meta *m);
 
 struct tsm_database *tsm_meta_database(const struct tsm_meta *m, struct tsm_str name); /* NULL: none */
 /* name empty: the default policy. NULL: none. */
 struct tsm_rp *tsm_meta_rp(const struct tsm_database *db, struct tsm_str name);
 
-/* Changes in memory; tsm_meta_save() makes them durable. Errors carry influxd's texts. */
+/* Changes in memory; tsm_meta_save() makes them durable. Errors (TSM_EQUERY) carry influxd's texts, and leave
+ * *m as it was. Pointers into *m's arrays may move. */
 struct tsm_rp_spec {
     struct tsm_str name;
     const int64_t *duration, *shard_group_duration; /* NULL: not given */
     const uint32_t *replica_n;
     bool make_default;
 };
-/* Idempotent as in influxd: an existing database is success. rp NULL: autogen with infinite duration and
- * 7-day shards. */
+/* Idempotent as in influxd: an existing database is success, as long as rp (when given) is its default
+ * policy. rp NULL: autogen with infinite duration and 7-day shards. In rp an empty name means autogen; the
+ * policy becomes the default whatever make_default says. */
 int tsm_meta_create_database(struct tsm_meta *m, struct tsm_str name, const struct tsm_rp_spec *rp,
                              struct tsm_err *err);
-int tsm_meta_drop_database(struct tsm_meta *m, struct tsm_str name);
+int tsm_meta_drop_database(struct tsm_meta *m,
+                           struct tsm_str name); /* TSM_ENOTFOUND, which influxd passes over */
 int tsm_meta_create_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp,
                        struct tsm_err *err);
 int tsm_meta_alter_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp_spec *rp,
                       struct tsm_err *err);
-int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str db, struct tsm_str name);
+int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str db, struct tsm_str name); /* likewise */
 
 /* The live shard group of t, or NULL. */
 struct tsm_shard_group *tsm_rp_group_at(const struct tsm_rp *rp, int64_t t);
