@@ -48,7 +48,7 @@ QUERIES = [
      "SELECT count(humidity), sum(humidity), mean(humidity) FROM devices GROUP BY devgroup",
      "SELECT devgroup, count(humidity), sum(humidity), avg(humidity) FROM devices GROUP BY devgroup"),
     ("count, sum, mean by time(1m), 10 minutes",
-     "SELECT count(humidity), sum(humidity), mean(humidity) FROM devices WHERE %s GROUP BY time(1m)" % RANGE,
+     "SELECT count(humidity), sum(humidity), mean(humidity) FROM devices WHERE %s GROUP BY time(1m) fill(none)" % RANGE,
      "SELECT epoch_ns(time_bucket(INTERVAL '1 minute', time)) AS t, count(humidity), sum(humidity), avg(humidity) "
      "FROM devices WHERE %s GROUP BY t" % DUCK_RANGE),
 ]
