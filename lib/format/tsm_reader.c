@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 #include <zlib.h>
 
