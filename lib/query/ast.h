@@ -108,6 +108,7 @@ struct tsm_select {
     bool fill_given;                        /* there was a fill() */
     struct tsm_expr *fill_value;            /* TSM_FILL_NUMBER: an integer or a number; else NULL */
     bool ordered, descending;               /* ORDER BY time [DESC] */
+    bool order_named;                       /* "time" was written */
     int64_t limit, offset, slimit, soffset; /* 0: not given */
     struct tsm_str zone;                    /* tz('…'), empty: UTC */
     bool raw;                               /* no call in any field */

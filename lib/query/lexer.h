@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 
+/* clang-format off */
 /* X(name, text as in error messages). The keywords, from ALL to WRITE, are in ascending order of their text. */
 #define TSM_TOKEN_LIST(X)                                                                                    \
     X(ILLEGAL, "ILLEGAL") X(EOF, "EOF") X(WS, "WS") X(COMMENT, "")                                           \
@@ -41,6 +42,7 @@
     X(SHOW, "SHOW") X(SLIMIT, "SLIMIT") X(SOFFSET, "SOFFSET") X(STATS, "STATS")                              \
     X(SUBSCRIPTION, "SUBSCRIPTION") X(SUBSCRIPTIONS, "SUBSCRIPTIONS") X(TAG, "TAG") X(TO, "TO")              \
     X(USER, "USER") X(USERS, "USERS") X(VALUES, "VALUES") X(WHERE, "WHERE") X(WITH, "WITH") X(WRITE, "WRITE")
+/* clang-format on */
 
 enum tsm_token {
 #define X(name, text) TSM_TOK_##name,
@@ -59,12 +61,13 @@ struct tsm_lexeme {
     struct tsm_str lit; /* unescaped content of an identifier or string, text of a number; else empty. In the arena. */
 };
 
+/* Literals are written over the text that they come from, which the lexer therefore copies first. */
 struct tsm_lexer {
-    const char *p, *end;
-    struct tsm_arena *arena;
+    char *p, *end; /* what has not been read yet; valid UTF-8 */
     struct {
         uint32_t c;
         struct tsm_pos pos;
+        char *at;
     } chars[3]; /* the last code points, for putting back */
     int char_at, char_back;
     struct tsm_pos pos;
@@ -73,7 +76,7 @@ struct tsm_lexer {
     int token_at, token_back;
 };
 
-/* text and arena live as long as the lexer and its lexemes. */
+/* The arena lives as long as the lexer and its lexemes. */
 void tsm_lexer_init(struct tsm_lexer *lx, struct tsm_str text, struct tsm_arena *arena);
 struct tsm_lexeme tsm_lexer_scan(struct tsm_lexer *lx);       /* white space and comments included */
 struct tsm_lexeme tsm_lexer_scan_regex(struct tsm_lexer *lx); /* when the next code point is '/' */

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "query/ast.h"
 
-/* Nesting of parentheses, calls and subqueries; deeper ones are refused. */
-enum { TSM_PARSE_DEPTH = 200 };
+/* Nesting of parentheses, calls and subqueries, and operators in one expression; more are refused. */
+enum { TSM_PARSE_DEPTH = 200, TSM_PARSE_OPERATORS = 20000 };
 
 /* Parses all statements of text (separated by ';'; none is fine). TSM_EPARSE with influxql's message, without
  * "error parsing query: " before it. ast is to be released in either case. */
