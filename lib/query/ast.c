@@ -31,7 +31,8 @@ struct tsm_expr *tsm_expr_new(struct tsm_arena *a, enum tsm_expr_kind kind)
     return e;
 }
 
-struct tsm_expr *tsm_expr_binary(struct tsm_arena *a, enum tsm_token op, struct tsm_expr *lhs, struct tsm_expr *rhs)
+struct tsm_expr *tsm_expr_binary(struct tsm_arena *a, enum tsm_token op, struct tsm_expr *lhs,
+                                 struct tsm_expr *rhs)
 {
     struct tsm_expr *e = tsm_expr_new(a, TSM_EXPR_BINARY);
     e->pos = lhs->pos;

@@ -1,6 +1,7 @@
 /*
- * query/lexer.c: the InfluxQL scanner. Its two windows (code points, tokens) and the moments at which something is put
- * back are those of influxql's scanner.go, because the positions in error messages follow from them.
+ * query/lexer.c: the InfluxQL scanner. Its two windows (code points, tokens) and the moments at which
+ * something is put back are those of influxql's scanner.go, because the positions in error messages follow
+ * from them.
  */
 #include "query/lexer.h"
 
@@ -391,17 +392,18 @@ static struct tsm_lexeme scan_operator(struct tsm_lexer *lx, uint32_t c, struct 
         char first, second;
         enum tsm_token tok;
     } pairs[] = {
-        {'=', '~', TSM_TOK_EQREGEX}, {'!', '=', TSM_TOK_NEQ}, {'!', '~', TSM_TOK_NEQREGEX},
-        {'>', '=', TSM_TOK_GTE},     {'<', '=', TSM_TOK_LTE}, {'<', '>', TSM_TOK_NEQ},
+        {'=', '~', TSM_TOK_EQREGEX},     {'!', '=', TSM_TOK_NEQ}, {'!', '~', TSM_TOK_NEQREGEX},
+        {'>', '=', TSM_TOK_GTE},         {'<', '=', TSM_TOK_LTE}, {'<', '>', TSM_TOK_NEQ},
         {':', ':', TSM_TOK_DOUBLECOLON},
     };
     static const struct {
         char c;
         enum tsm_token tok;
     } singles[] = {
-        {'+', TSM_TOK_ADD},         {'*', TSM_TOK_MUL},    {'%', TSM_TOK_MOD},    {'&', TSM_TOK_BITWISE_AND},
-        {'|', TSM_TOK_BITWISE_OR},  {'=', TSM_TOK_EQ},     {'^', TSM_TOK_BITWISE_XOR}, {'>', TSM_TOK_GT},
-        {'<', TSM_TOK_LT},          {'(', TSM_TOK_LPAREN}, {')', TSM_TOK_RPAREN}, {',', TSM_TOK_COMMA},
+        {'+', TSM_TOK_ADD},         {'*', TSM_TOK_MUL},        {'%', TSM_TOK_MOD},
+        {'&', TSM_TOK_BITWISE_AND}, {'|', TSM_TOK_BITWISE_OR}, {'=', TSM_TOK_EQ},
+        {'^', TSM_TOK_BITWISE_XOR}, {'>', TSM_TOK_GT},         {'<', TSM_TOK_LT},
+        {'(', TSM_TOK_LPAREN},      {')', TSM_TOK_RPAREN},     {',', TSM_TOK_COMMA},
         {';', TSM_TOK_SEMICOLON},   {':', TSM_TOK_COLON},
     };
     if (c == '=' || c == '!' || c == '<' || c == '>' || c == ':') {

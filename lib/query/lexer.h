@@ -48,7 +48,7 @@ enum tsm_token {
 #define X(name, text) TSM_TOK_##name,
     TSM_TOKEN_LIST(X)
 #undef X
-    TSM_TOKENS
+        TSM_TOKENS
 };
 
 struct tsm_pos {
@@ -58,7 +58,8 @@ struct tsm_pos {
 struct tsm_lexeme {
     enum tsm_token tok;
     struct tsm_pos pos;
-    struct tsm_str lit; /* unescaped content of an identifier or string, text of a number; else empty. In the arena. */
+    struct tsm_str
+        lit; /* unescaped content of an identifier or string, text of a number; else empty. In the arena. */
 };
 
 /* Literals are written over the text that they come from, which the lexer therefore copies first. */
@@ -80,12 +81,13 @@ struct tsm_lexer {
 void tsm_lexer_init(struct tsm_lexer *lx, struct tsm_str text, struct tsm_arena *arena);
 struct tsm_lexeme tsm_lexer_scan(struct tsm_lexer *lx);       /* white space and comments included */
 struct tsm_lexeme tsm_lexer_scan_regex(struct tsm_lexer *lx); /* when the next code point is '/' */
-void tsm_lexer_back(struct tsm_lexer *lx);                    /* puts the last token back; at most 3 in a row */
-uint32_t tsm_lexer_peek(struct tsm_lexer *lx);                /* the next code point after all scanned tokens; 0: end */
+void tsm_lexer_back(struct tsm_lexer *lx);     /* puts the last token back; at most 3 in a row */
+uint32_t tsm_lexer_peek(struct tsm_lexer *lx); /* the next code point after all scanned tokens; 0: end */
 
 const char *tsm_token_text(enum tsm_token tok);
-enum tsm_token tsm_token_lookup(struct tsm_str word); /* a keyword in any case, AND, OR, TRUE, FALSE; else IDENT */
-int tsm_token_precedence(enum tsm_token tok);         /* 1 (OR) to 5 (* / % &); 0: not an operator */
+enum tsm_token
+tsm_token_lookup(struct tsm_str word);        /* a keyword in any case, AND, OR, TRUE, FALSE; else IDENT */
+int tsm_token_precedence(enum tsm_token tok); /* 1 (OR) to 5 (* / % &); 0: not an operator */
 static inline bool tsm_token_is_operator(enum tsm_token tok)
 {
     return tok >= TSM_TOK_ADD && tok <= TSM_TOK_GTE;

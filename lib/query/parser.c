@@ -1,4 +1,5 @@
-/* query/parser.c: tokens, small pieces and expressions; parser_select.c and parser_statement.c hold the statements. */
+/* query/parser.c: tokens, small pieces and expressions; parser_select.c and parser_statement.c hold the
+ * statements. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -48,7 +49,8 @@ int tsm_parser_expected(struct tsm_parser *p, struct tsm_lexeme found, const cha
 {
     struct tsm_str text = found.lit.n ? found.lit : tsm_str_of(tsm_token_text(found.tok));
     return tsm_err_set(p->err, TSM_EPARSE, "found %.*s, expected %s at line %d, char %d",
-                       text.n < 700 ? (int)text.n : 700, text.p, expected, found.pos.line + 1, found.pos.chr + 1);
+                       text.n < 700 ? (int)text.n : 700, text.p, expected, found.pos.line + 1,
+                       found.pos.chr + 1);
 }
 
 int tsm_parser_error_at(struct tsm_parser *p, struct tsm_pos pos, const char *fmt, ...)
@@ -481,7 +483,8 @@ static int parse_literal(struct tsm_parser *p, struct tsm_lexeme l, struct tsm_e
     case TSM_TOK_BOUNDPARAM:
         if (l.lit.n < 2)
             return tsm_parser_error(p, "empty bound parameter");
-        return tsm_parser_error(p, "missing parameter: %.*s", l.lit.n < 500 ? (int)l.lit.n - 1 : 499, l.lit.p + 1);
+        return tsm_parser_error(p, "missing parameter: %.*s", l.lit.n < 500 ? (int)l.lit.n - 1 : 499,
+                                l.lit.p + 1);
     default:
         return tsm_parser_expected(p, l, "identifier, string, number, bool");
     }
@@ -513,8 +516,8 @@ static int parse_unary(struct tsm_parser *p, struct tsm_expr **out)
     }
 }
 
-/* Puts op and rhs where their precedence wants them on the right edge of the tree; operators of one precedence
- * bind to the left. */
+/* Puts op and rhs where their precedence wants them on the right edge of the tree; operators of one
+ * precedence bind to the left. */
 static void attach(struct tsm_parser *p, struct tsm_expr **root, enum tsm_token op, struct tsm_expr *rhs)
 {
     int precedence = tsm_token_precedence(op);
@@ -539,7 +542,8 @@ int tsm_parser_expr(struct tsm_parser *p, struct tsm_expr **out)
         if (operators == TSM_PARSE_OPERATORS)
             return tsm_parser_error(p, "expression has too many operators");
         struct tsm_expr *rhs;
-        TSM_TRY(op == TSM_TOK_EQREGEX || op == TSM_TOK_NEQREGEX ? require_regex(p, &rhs) : parse_unary(p, &rhs));
+        TSM_TRY(op == TSM_TOK_EQREGEX || op == TSM_TOK_NEQREGEX ? require_regex(p, &rhs)
+                                                                : parse_unary(p, &rhs));
         attach(p, &root, op, rhs);
     }
     p->depth--;

@@ -16,7 +16,7 @@ struct tsm_parser {
 struct tsm_lexeme tsm_parser_next(struct tsm_parser *p);
 struct tsm_lexeme tsm_parser_scan(struct tsm_parser *p);
 void tsm_parser_back(struct tsm_parser *p);
-void tsm_parser_skip_space(struct tsm_parser *p); /* one run of it */
+void tsm_parser_skip_space(struct tsm_parser *p);                 /* one run of it */
 bool tsm_parser_accept(struct tsm_parser *p, enum tsm_token tok); /* takes the next token when it is tok */
 
 /* Errors: "found X, expected <expected> at line 1, char 1"; a message with and without a position. */
@@ -31,7 +31,8 @@ int tsm_parser_ident(struct tsm_parser *p, struct tsm_str *name);
 int tsm_parser_string(struct tsm_parser *p, struct tsm_str *text);
 int tsm_parser_segments(struct tsm_parser *p, struct tsm_str segments[3], size_t *n);
 int tsm_parser_duration(struct tsm_parser *p, int64_t *d); /* INF: 0 */
-int tsm_parser_duration_text(struct tsm_str text, int64_t *d, char message[100]); /* false: message is filled */
+int tsm_parser_duration_text(struct tsm_str text, int64_t *d,
+                             char message[100]); /* false: message is filled */
 int tsm_parser_integer(struct tsm_parser *p, int64_t min, int64_t max, int64_t *n);
 int tsm_parser_unsigned(struct tsm_parser *p, uint64_t *n);
 int tsm_parser_optional_number(struct tsm_parser *p, enum tsm_token clause, int64_t *n);
@@ -40,7 +41,8 @@ int tsm_parser_regex(struct tsm_parser *p, struct tsm_expr **e); /* NULL when th
 
 /* parser_select.c */
 enum tsm_target_rule { TSM_TARGET_REQUIRED, TSM_TARGET_OPTIONAL };
-int tsm_parser_select(struct tsm_parser *p, enum tsm_target_rule rule, struct tsm_select **s); /* after SELECT */
+int tsm_parser_select(struct tsm_parser *p, enum tsm_target_rule rule,
+                      struct tsm_select **s); /* after SELECT */
 int tsm_parser_sources(struct tsm_parser *p, bool subqueries, struct tsm_source **sources, size_t *n);
 int tsm_parser_source(struct tsm_parser *p, bool subqueries, struct tsm_source *source);
 int tsm_parser_condition(struct tsm_parser *p, struct tsm_expr **e); /* the optional clauses */
@@ -50,11 +52,11 @@ int tsm_parser_order_by(struct tsm_parser *p, bool *ordered, bool *named, bool *
 /* parser_statement.c */
 int tsm_parser_statement(struct tsm_parser *p, struct tsm_statement *st);
 
-#define TSM_TRY(call)                                                                                        \
-    do {                                                                                                     \
-        int try_rc = (call);                                                                                 \
-        if (try_rc != TSM_OK)                                                                                \
-            return try_rc;                                                                                   \
+#define TSM_TRY(call)         \
+    do {                      \
+        int try_rc = (call);  \
+        if (try_rc != TSM_OK) \
+            return try_rc;    \
     } while (0)
 
 #endif

@@ -131,7 +131,8 @@ int tsm_parser_dimensions(struct tsm_parser *p, struct tsm_expr ***dimensions, s
     return rc;
 }
 
-/* True, with the name in *l, when the next token is an identifier that reads word in any case; nothing is taken. */
+/* True, with the name in *l, when the next token is an identifier that reads word in any case; nothing is
+ * taken. */
 static bool next_is_word(struct tsm_parser *p, const char *word)
 {
     struct tsm_lexeme l = tsm_parser_next(p);

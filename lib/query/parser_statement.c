@@ -1,8 +1,8 @@
 /*
  * query/parser_statement.c: statements by their leading keywords, and all that is not SELECT.
  *
- * The keywords form a tree; where a word does not fit, the error lists the words of that place in the order of the
- * tables.
+ * The keywords form a tree; where a word does not fit, the error lists the words of that place in the order
+ * of the tables.
  */
 #include <stdio.h>
 
@@ -21,7 +21,8 @@ static int parse_on(struct tsm_parser *p, struct tsm_str *database)
 
 static int parse_from(struct tsm_parser *p, struct tsm_show *s)
 {
-    return tsm_parser_accept(p, TSM_TOK_FROM) ? tsm_parser_sources(p, false, &s->sources, &s->nsources) : TSM_OK;
+    return tsm_parser_accept(p, TSM_TOK_FROM) ? tsm_parser_sources(p, false, &s->sources, &s->nsources)
+                                              : TSM_OK;
 }
 
 static int parse_order_limit_offset(struct tsm_parser *p, struct tsm_show *s)
@@ -79,7 +80,8 @@ static int parse_cardinality(struct tsm_parser *p, struct tsm_statement *st, enu
 {
     static const char *const titles[][2] = {
         [TSM_CARDINALITY_SERIES] = {"SHOW SERIES CARDINALITY", "SHOW SERIES EXACT CARDINALITY"},
-        [TSM_CARDINALITY_MEASUREMENT] = {"SHOW MEASUREMENT CARDINALITY", "SHOW MEASUREMENT EXACT CARDINALITY"},
+        [TSM_CARDINALITY_MEASUREMENT] = {"SHOW MEASUREMENT CARDINALITY",
+                                         "SHOW MEASUREMENT EXACT CARDINALITY"},
         [TSM_CARDINALITY_TAG_KEY] = {"SHOW TAG KEY CARDINALITY", "SHOW TAG KEY EXACT CARDINALITY"},
         [TSM_CARDINALITY_TAG_VALUES] = {"SHOW TAG VALUES CARDINALITY", "SHOW TAG VALUES EXACT CARDINALITY"},
         [TSM_CARDINALITY_FIELD_KEY] = {"SHOW FIELD KEY CARDINALITY", "SHOW FIELD KEY EXACT CARDINALITY"},
@@ -224,7 +226,8 @@ static int create_database(struct tsm_parser *p, struct tsm_statement *st)
     if (!tsm_parser_accept(p, TSM_TOK_WITH))
         return TSM_OK;
     struct tsm_lexeme l = tsm_parser_next(p);
-    if (l.tok != TSM_TOK_DURATION && l.tok != TSM_TOK_NAME && l.tok != TSM_TOK_REPLICATION && l.tok != TSM_TOK_SHARD)
+    if (l.tok != TSM_TOK_DURATION && l.tok != TSM_TOK_NAME && l.tok != TSM_TOK_REPLICATION &&
+        l.tok != TSM_TOK_SHARD)
         return tsm_parser_expected(p, l, "DURATION, NAME, REPLICATION, SHARD");
     tsm_parser_back(p);
     d->with_policy = true;
@@ -286,7 +289,8 @@ static int create_retention_policy(struct tsm_parser *p, struct tsm_statement *s
 static int alter_option(struct tsm_parser *p, struct tsm_lexeme l, struct tsm_ddl *d)
 {
     int64_t n;
-    bool again = (l.tok == TSM_TOK_DURATION && d->has_duration) || (l.tok == TSM_TOK_SHARD && d->has_shard_duration) ||
+    bool again = (l.tok == TSM_TOK_DURATION && d->has_duration) ||
+                 (l.tok == TSM_TOK_SHARD && d->has_shard_duration) ||
                  (l.tok == TSM_TOK_REPLICATION && d->has_replication) ||
                  (l.tok == TSM_TOK_DEFAULT && d->make_default);
     if (again)
@@ -495,7 +499,8 @@ static const char *group_by_interval(const struct tsm_select *s, int64_t *interv
     return NULL;
 }
 
-static int check_continuous_query(struct tsm_parser *p, const struct tsm_select *s, int64_t every, int64_t range)
+static int check_continuous_query(struct tsm_parser *p, const struct tsm_select *s, int64_t every,
+                                  int64_t range)
 {
     int64_t interval;
     char expected[100], need[TSM_TIME_TEXT_MAX], got[TSM_TIME_TEXT_MAX];
@@ -513,9 +518,11 @@ static int check_continuous_query(struct tsm_parser *p, const struct tsm_select 
         interval = every;
     if (range == 0 || interval <= range)
         return TSM_OK;
-    int n = (int)tsm_format_duration_influxql(need, interval), m = (int)tsm_format_duration_influxql(got, range);
+    int n = (int)tsm_format_duration_influxql(need, interval),
+        m = (int)tsm_format_duration_influxql(got, range);
     return tsm_parser_error(
-        p, "FOR duration must be >= GROUP BY time duration: must be a minimum of %.*s, got %.*s", n, need, m, got);
+        p, "FOR duration must be >= GROUP BY time duration: must be a minimum of %.*s, got %.*s", n, need, m,
+        got);
 }
 
 static int create_continuous_query(struct tsm_parser *p, struct tsm_statement *st)
@@ -557,23 +564,36 @@ struct branch {
     int (*parse)(struct tsm_parser *p, struct tsm_statement *st);
 };
 
-#define BELOW(t, table) {TSM_TOK_##t, table, 0, NULL, NULL}
-#define LEAF(t, kind, title, fn) {TSM_TOK_##t, NULL, TSM_STATEMENT_##kind, title, fn}
-#define LAST {TSM_TOK_ILLEGAL, NULL, 0, NULL, NULL}
+#define BELOW(t, table)                   \
+    {                                     \
+        TSM_TOK_##t, table, 0, NULL, NULL \
+    }
+#define LEAF(t, kind, title, fn)                           \
+    {                                                      \
+        TSM_TOK_##t, NULL, TSM_STATEMENT_##kind, title, fn \
+    }
+#define LAST                                 \
+    {                                        \
+        TSM_TOK_ILLEGAL, NULL, 0, NULL, NULL \
+    }
 
-static const struct branch show_continuous[] = {LEAF(QUERIES, UNSUPPORTED, "SHOW CONTINUOUS QUERIES", nothing_more), LAST};
+static const struct branch show_continuous[] = {
+    LEAF(QUERIES, UNSUPPORTED, "SHOW CONTINUOUS QUERIES", nothing_more), LAST};
 static const struct branch show_field[] = {LEAF(KEY, SHOW_CARDINALITY, NULL, show_field_key),
-                                           LEAF(KEYS, SHOW_FIELD_KEYS, "SHOW FIELD KEYS", show_field_keys), LAST};
+                                           LEAF(KEYS, SHOW_FIELD_KEYS, "SHOW FIELD KEYS", show_field_keys),
+                                           LAST};
 static const struct branch show_grants[] = {LEAF(FOR, UNSUPPORTED, "SHOW GRANTS", parse_name), LAST};
 static const struct branch show_measurement[] = {
     LEAF(EXACT, SHOW_CARDINALITY, NULL, show_measurement_exact),
     LEAF(CARDINALITY, SHOW_CARDINALITY, NULL, show_measurement_cardinality), LAST};
 static const struct branch show_retention[] = {
     LEAF(POLICIES, SHOW_RETENTION_POLICIES, "SHOW RETENTION POLICIES", show_retention_policies), LAST};
-static const struct branch show_shard[] = {LEAF(GROUPS, UNSUPPORTED, "SHOW SHARD GROUPS", nothing_more), LAST};
+static const struct branch show_shard[] = {LEAF(GROUPS, UNSUPPORTED, "SHOW SHARD GROUPS", nothing_more),
+                                           LAST};
 static const struct branch show_tag[] = {LEAF(KEY, SHOW_CARDINALITY, NULL, show_tag_key),
                                          LEAF(KEYS, SHOW_TAG_KEYS, "SHOW TAG KEYS", show_tag_keys),
-                                         LEAF(VALUES, SHOW_TAG_VALUES, "SHOW TAG VALUES", show_tag_values), LAST};
+                                         LEAF(VALUES, SHOW_TAG_VALUES, "SHOW TAG VALUES", show_tag_values),
+                                         LAST};
 static const struct branch show[] = {
     BELOW(CONTINUOUS, show_continuous),
     LEAF(DATABASES, SHOW_DATABASES, "SHOW DATABASES", nothing_more),

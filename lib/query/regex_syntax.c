@@ -1,6 +1,6 @@
 /*
- * query/regex_syntax.c: from Go's regular expressions to PCRE2's. Literals and classes are spelled out in code points, so
- * that nothing means more to PCRE2 than it does to Go.
+ * query/regex_syntax.c: from Go's regular expressions to PCRE2's. Literals and classes are spelled out in
+ * code points, so that nothing means more to PCRE2 than it does to Go.
  */
 #include "query/regex_syntax.h"
 
@@ -22,7 +22,8 @@ struct rewrite {
 static int fail(struct rewrite *r, const char *what, const char *from, const char *to)
 {
     size_t n = (size_t)(to - from);
-    return tsm_err_set(r->err, TSM_EPARSE, "error parsing regexp: %s: `%.*s`", what, n < 700 ? (int)n : 700, from);
+    return tsm_err_set(r->err, TSM_EPARSE, "error parsing regexp: %s: `%.*s`", what, n < 700 ? (int)n : 700,
+                       from);
 }
 
 static uint32_t next_rune(struct rewrite *r)
@@ -66,7 +67,9 @@ static bool starts(const struct rewrite *r, const char *s)
 
 static int hex_digit(uint32_t c)
 {
-    return c >= '0' && c <= '9' ? (int)(c - '0') : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (int)((c | 0x20) - 'a' + 10) : -1;
+    return c >= '0' && c <= '9'                     ? (int)(c - '0')
+           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (int)((c | 0x20) - 'a' + 10)
+                                                    : -1;
 }
 
 /* After \x. */
@@ -525,7 +528,8 @@ static int step(struct rewrite *r)
 
 int tsm_regex_rewrite(struct tsm_str pattern, struct tsm_buf *out, struct tsm_err *err)
 {
-    struct rewrite r = {.start = pattern.p, .p = pattern.p, .end = pattern.p + pattern.n, .out = out, .err = err};
+    struct rewrite r = {
+        .start = pattern.p, .p = pattern.p, .end = pattern.p + pattern.n, .out = out, .err = err};
     while (r.p < r.end) {
         int rc = step(&r);
         if (rc != TSM_OK)
