@@ -172,6 +172,9 @@ static int decode_group(struct decoder *d, struct tsm_str bytes, struct tsm_shar
     }
     if (rc == 0 && g->id > INT64_MAX)
         rc = corrupt(d, bytes.p, "shard group", "has an id out of range");
+    /* What begins before 1677 influxd writes wrapped around to the end of time. */
+    if (g->start > g->end && g->end < 0)
+        g->start = INT64_MIN;
     rc = end_message(&m, rc, BIT(GROUP_ID) | times, &g->unknown);
     if (rc == 0 && g->id > d->m->max_shard_group_id)
         d->m->max_shard_group_id = g->id;
