@@ -1,14 +1,13 @@
 /* base/num.c: numbers to and from text. */
 #include "base/num.h"
 
-#include <float.h>
 #include <locale.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/decimal.h"
 #include "base/banned.h"
 
 /* Powers of ten that a double holds exactly. */
@@ -106,6 +105,19 @@ static const char *scan_exponent(const char *p, const char *end, int64_t *expone
     return p;
 }
 
+/* False when only the slow way can tell. */
+static bool nearest(const struct scanned *s, double *v)
+{
+    if (s->exponent < -400 || s->exponent > 400)
+        return false;
+    struct tsm_decimal d = {s->digits, (int)s->exponent};
+    if (!tsm_decimal_to_double(d, v))
+        return false;
+    double above;
+    d.digits++; /* digits that were cut off lie between the two */
+    return !s->cut || (tsm_decimal_to_double(d, &above) && above == *v);
+}
+
 bool tsm_parse_float(struct tsm_str s, double *v)
 {
     const char *p = s.p, *end = s.p + s.n;
@@ -136,10 +148,15 @@ bool tsm_parse_float(struct tsm_str s, double *v)
         *v = minus ? -x : x;
         return true;
     }
-    double x = parse_slowly(s);
-    if (isinf(x))
-        return false;
-    *v = x;
+    double x;
+    if (!nearest(&number, &x)) {
+        x = parse_slowly(s);
+        if (isinf(x))
+            return false;
+        *v = x;
+    } else {
+        *v = minus ? -x : x;
+    }
     return true;
 }
 
@@ -234,72 +251,7 @@ size_t tsm_format_int(char *p, int64_t v)
     return 1 + tsm_format_uint(p + 1, 0 - (uint64_t)v);
 }
 
-/* A finite number > 0 is digits * 10^exponent; digits has no zeros at its end and at most 17 digits. */
-struct decimal {
-    uint64_t digits;
-    int exponent;
-};
-
-static struct decimal without_zeros(uint64_t digits, int exponent)
-{
-    if (digits % 100000000 == 0) {
-        digits /= 100000000;
-        exponent += 8;
-    }
-    if (digits % 10000 == 0) {
-        digits /= 10000;
-        exponent += 4;
-    }
-    while (digits % 10 == 0) {
-        digits /= 10;
-        exponent++;
-    }
-    return (struct decimal){digits, exponent};
-}
-
-/* Finds the decimal of at most 15 digits that reads back as v, for 1e-5 <= v < 1e15. There is at most one.
- * Scaled to 15 digits, v is off by less than half a unit after two roundings, so the nearest integer is the
- * only candidate; and the division of two exact numbers shows whether it is right. */
-static bool few_digits(double v, struct decimal *d)
-{
-    if (!(v >= 1e-5 && v < 1e15))
-        return false;
-    int scale = 15;
-    if (v >= 1) {
-        unsigned n = count_digits((uint64_t)v);
-        scale -= (int)n;
-    }
-    uint64_t digits = (uint64_t)(v * exact_pow10[scale] + 0.5);
-    if (digits > UINT64_C(1000000000000000) || (double)digits / exact_pow10[scale] != v)
-        return false;
-    *d = without_zeros(digits, -scale);
-    return true;
-}
-
-static struct decimal shortest_slowly(double v)
-{
-    char text[40];
-    for (int precision = 1; precision <= 17; precision++) {
-        snprintf(text, sizeof text, "%.*e", precision - 1, v);
-        if (parse_slowly(tsm_str_of(text)) == v)
-            break;
-    }
-    struct scanned s = {0};
-    const char *end = text + strlen(text);
-    const char *p = scan_digits(text, end, &s, 0);
-    if (*p != 'e')
-        p = scan_digits(p + 1, end, &s, 1);
-    scan_exponent(p + 1, end, &s.exponent);
-    return without_zeros(s.digits, (int)s.exponent);
-}
-
-static struct decimal shortest(double v)
-{
-    struct decimal d;
-    return few_digits(v, &d) ? d : shortest_slowly(v);
-}
-
-static size_t put_plain(char *p, struct decimal d)
+static size_t put_plain(char *p, struct tsm_decimal d)
 {
     char *start = p;
     unsigned n = count_digits(d.digits);
@@ -324,7 +276,7 @@ static size_t put_plain(char *p, struct decimal d)
 }
 
 /* d.ddde±XX with an exponent of at least min_exponent_digits digits. */
-static size_t put_exponent(char *p, struct decimal d, unsigned min_exponent_digits)
+static size_t put_exponent(char *p, struct tsm_decimal d, unsigned min_exponent_digits)
 {
     char *start = p;
     unsigned n = count_digits(d.digits);
@@ -371,7 +323,7 @@ size_t tsm_format_float_plain(char *p, double v)
 {
     char *start = p;
     if (!put_special(&p, &v))
-        p += put_plain(p, shortest(v));
+        p += put_plain(p, tsm_decimal_shortest(v));
     return (size_t)(p - start);
 }
 
@@ -379,7 +331,8 @@ size_t tsm_format_float_json(char *p, double v)
 {
     char *start = p;
     if (!put_special(&p, &v))
-        p += v >= 1e-6 && v < 1e21 ? put_plain(p, shortest(v)) : put_exponent(p, shortest(v), 1);
+        p += v >= 1e-6 && v < 1e21 ? put_plain(p, tsm_decimal_shortest(v))
+                                   : put_exponent(p, tsm_decimal_shortest(v), 1);
     return (size_t)(p - start);
 }
 
@@ -387,9 +340,9 @@ size_t tsm_format_float_g(char *p, double v)
 {
     char *start = p;
     if (!put_special(&p, &v)) {
-        struct decimal d = shortest(v);
+        struct tsm_decimal d = tsm_decimal_shortest(v);
         int exponent = (int)count_digits(d.digits) + d.exponent - 1;
-        p += exponent < -4 || exponent >= 21 ? put_exponent(p, d, 2) : put_plain(p, d);
+        p += exponent < -4 || exponent >= 6 ? put_exponent(p, d, 2) : put_plain(p, d);
     }
     return (size_t)(p - start);
 }

@@ -27,7 +27,6 @@ size_t tsm_format_uint(char *p, uint64_t v);
 size_t tsm_format_float_json(char *p,
                              double v); /* encoding/json: plain for 1e-6 <= |v| < 1e21, else 1e-7, 1e+21 */
 size_t tsm_format_float_plain(char *p, double v); /* strconv 'f', -1: never an exponent */
-size_t tsm_format_float_g(char *p,
-                          double v); /* strconv 'g', -1: 1e+06 from exponent 21 on, 1e-05 below 1e-4 */
+size_t tsm_format_float_g(char *p, double v);     /* strconv 'g', -1: 1e+06 from 1e6 on, 1e-05 below 1e-4 */
 
 #endif
