@@ -66,16 +66,19 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
+# Without the library, which generate does not need and load must not: it stands for other people's clients.
+$(BUILD)/bench/load: LDLIBS = -lcurl
+$(BUILD)/bench/generate: LDLIBS = -lm
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcurl
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- Debian packages ----------------------------------------------------------------------------
 DEBIAN_BUILD = gcc libc6-dev zlib1g-dev libsnappy-dev liblz4-dev libxxhash-dev libpcre2-dev libyaml-dev libjansson-dev
 DEBIAN_TEST = $(DEBIAN_BUILD) clang libclang-rt-14-dev libcmocka-dev bats jq curl gzip lz4 influxdb influxdb-client \
 	python3 procps
-DEBIAN_LINT = clang-format cppcheck shellcheck
-DEBIAN_BENCH = $(DEBIAN_TEST) victoria-metrics libcurl4-openssl-dev time nodejs npm
+DEBIAN_LINT = $(DEBIAN_BUILD) clang-format cppcheck shellcheck groff-base binutils git
+DEBIAN_BENCH = $(DEBIAN_TEST) victoria-metrics libcurl4-openssl-dev $(if $(shell command -v npm),,nodejs npm)
 
 # $(call need,packages): installs those that dpkg does not know, after saying so.
 define need
@@ -100,7 +103,7 @@ deps-bench:
 
 # ---- the main targets ---------------------------------------------------------------------------
 demo: deps-build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/generate
 	@BUILD=$(BUILD) sh examples/demo.sh
 
 test: deps-test
@@ -133,7 +136,8 @@ fuzz: deps-test
 
 # ---- the rest -----------------------------------------------------------------------------------
 lint: deps-lint
-	@bash tests/lint.sh
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) bash tests/lint.sh
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
