@@ -8,52 +8,56 @@
 #ifndef TSM_STORE_SHARD_H
 #define TSM_STORE_SHARD_H
 
-#include "base/map.h"
 #include "codec/values.h"
 #include "format/tsm_reader.h"
 
-/* What to do with a file that does not check. */
+/* What to do with a file, a block or a log record that does not check. */
 struct tsm_damage {
     bool skip; /* --skip-corrupt: leave it out and go on; else the first one is the error */
-    void (*report)(void *ctx, const char *message); /* called for each one left out, by any thread (serialised
-                                                       by the callee); may be NULL */
+    /* Called once for each one left out, by any thread (serialised by the callee); may be NULL. */
+    void (*report)(void *ctx, const char *message);
     void *ctx;
 };
 
+/* Where a key is: a file (or nfiles: the log) and the key's position there. */
+struct tsm_place {
+    uint32_t file, position;
+};
+
+/*
+ * The keys of a shard, the union of the keys of its files and its log, are numbered [0, nkeys) in ascending
+ * order. A key that tombstones delete entirely from a file is not in that file. For tsm_shard_key_*() see
+ * below; places and first are for store/ alone.
+ */
 struct tsm_shard {
-    uint64_t id;               /* 0 for loose files */
-    int64_t start, end;        /* [start, end) of its group; everything for loose files */
+    uint64_t id;               /* number of its folder; 0 for loose files */
+    int64_t start, end;        /* [start, end) of its group, set by the opener; everything until then */
     struct tsm_reader **files; /* ascending by name: a later one wins */
     size_t nfiles;
-    struct tsm_logged *log; /* values from the logs, sorted by key; they win over all files; see shard.c */
-    size_t nlog;
-    struct tsm_key *keys; /* the union of all keys, ascending */
+    struct tsm_log *log; /* values from the logs, which win over all files; NULL: none */
     size_t nkeys;
-    struct tsm_arena arena;
-    const struct tsm_damage *damage;
+    struct tsm_place *places; /* of key i: [first[i], first[i + 1]), ascending by file; NULL: key i is … */
+    uint32_t *first;          /* … key i of the only file */
+    const struct tsm_damage *damage; /* may be NULL: nothing is skipped */
+    struct tsm_reported *reported;   /* damage that has been reported */
 };
 
-/* Where one TSM key is: files and positions, ascending by file; log -1 when not in the log. */
-struct tsm_key {
-    struct tsm_str key;
-    enum tsm_type type; /* that of the newest file that has it */
-    uint32_t nplaces;
-    struct tsm_place {
-        uint32_t file, position;
-    } * places;
-    int32_t log;
-};
-
-/* wal_path: influxd's log folder of the shard, or NULL. damage lives as long as the shard. */
+/* wal_path: influxd's log folder of the shard, or NULL; either folder may be missing (TSM_ENOTFOUND when both
+ * are). damage (may be NULL) lives as long as the shard. TSM_ECORRUPT names file, offset and cause. */
 int tsm_shard_open(const struct tsm_fs *fs, const char *path, const char *wal_path,
                    const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);
 /* Loose files, in the order given (a later one wins). */
 int tsm_shard_open_files(const struct tsm_fs *fs, char *const *paths, size_t n,
                          const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);
-void tsm_shard_close(struct tsm_shard *s);
+void tsm_shard_close(struct tsm_shard *s); /* NULL is allowed */
 
-/* The keys whose series key is of this measurement: [*from, *to) in keys. measurement is unescaped. */
+struct tsm_str tsm_shard_key(const struct tsm_shard *s, size_t i); /* lives as long as the shard */
+enum tsm_type tsm_shard_key_type(const struct tsm_shard *s,
+                                 size_t i); /* that of the newest file that has it */
+size_t tsm_shard_seek(const struct tsm_shard *s, struct tsm_str key, bool *found); /* the first key >= key */
+
+/* All keys of this measurement (unescaped) are in [*from, *to). Keys of others may be among them, as
+ * measurement cpu$ comes between cpu without tags and cpu with tags. */
 void tsm_shard_measurement(const struct tsm_shard *s, struct tsm_str measurement, size_t *from, size_t *to);
-size_t tsm_shard_seek(const struct tsm_shard *s, struct tsm_str key, bool *found);
 
 #endif
