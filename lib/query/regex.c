@@ -28,7 +28,7 @@ static int compile(struct tsm_regex *re, struct tsm_str pattern, struct tsm_err 
     pcre2_compile_context *cc = pcre2_compile_context_create(NULL);
     if (cc)
         pcre2_set_newline(cc, PCRE2_NEWLINE_LF);
-    re->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n,
+    re->code = pcre2_compile((PCRE2_SPTR)(pattern.n ? pattern.p : ""), pattern.n,
                              PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
                                  PCRE2_ALT_CIRCUMFLEX | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C,
                              &code, &offset, cc);

@@ -1,0 +1,160 @@
+/* query/query.c: the statements of a query, one after the other. */
+#include "query/query.h"
+
+#include "query/context.h"
+#include "query/ddl.h"
+#include "query/exec.h"
+#include "query/parser.h"
+#include "query/show.h"
+
+#include "base/banned.h"
+
+/* Between the executors and the caller's sink: counts rows, and remembers an error of the sink, which ends
+ * the query where an error of a statement is part of the answer. */
+struct counter {
+    struct tsm_sink base;
+    struct tsm_sink *to;
+    uint64_t rows;
+    int failed;
+};
+
+static int note(struct counter *c, int rc)
+{
+    if (rc != TSM_OK)
+        c->failed = rc;
+    return rc;
+}
+
+static int on_statement_begin(struct tsm_sink *s, unsigned id, struct tsm_err *err)
+{
+    struct counter *c = (struct counter *)s;
+    return note(c, c->to->statement_begin(c->to, id, err));
+}
+
+static int on_series_begin(struct tsm_sink *s, const struct tsm_series_head *head, struct tsm_err *err)
+{
+    struct counter *c = (struct counter *)s;
+    return note(c, c->to->series_begin(c->to, head, err));
+}
+
+static int on_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct tsm_err *err)
+{
+    struct counter *c = (struct counter *)s;
+    c->rows += rows->n;
+    return note(c, c->to->rows(c->to, rows, err));
+}
+
+static int on_series_end(struct tsm_sink *s, struct tsm_err *err)
+{
+    struct counter *c = (struct counter *)s;
+    return note(c, c->to->series_end(c->to, err));
+}
+
+static int on_statement_end(struct tsm_sink *s, const char *error, struct tsm_err *err)
+{
+    struct counter *c = (struct counter *)s;
+    return note(c, c->to->statement_end(c->to, error, err));
+}
+
+/* influxd keeps the names of its internal sources for itself. */
+static int check_sources(const struct tsm_select *s, struct tsm_err *err)
+{
+    static const struct {
+        const char *name, *command;
+    } system[] = {
+        {"_fieldKeys", "SHOW FIELD KEYS"},
+        {"_measurements", "SHOW MEASUREMENTS"},
+        {"_series", "SHOW SERIES"},
+        {"_tagKeys", "SHOW TAG KEYS"},
+        {"_tags", "SHOW TAG VALUES"},
+        {"_name", NULL},
+        {"_tagKey", NULL},
+    };
+    for (size_t i = 0; i < s->nsources; i++)
+        for (size_t k = 0; k < sizeof system / sizeof *system; k++)
+            if (tsm_str_eq(s->sources[i].name, tsm_str_of(system[k].name)))
+                return tsm_err_set(err, TSM_EQUERY, "unable to use system source '%s': use %s instead",
+                                   system[k].name,
+                                   system[k].command ? system[k].command : "the appropriate meta command");
+    return TSM_OK;
+}
+
+static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
+                         struct tsm_err *err)
+{
+    switch (st->kind) {
+    case TSM_STATEMENT_SELECT: {
+        int rc = check_sources(st->u.select, err);
+        return rc == TSM_OK ? tsm_select_run(q, st->u.select, sink, err) : rc;
+    }
+    case TSM_STATEMENT_SHOW_DATABASES:
+    case TSM_STATEMENT_SHOW_RETENTION_POLICIES:
+    case TSM_STATEMENT_SHOW_MEASUREMENTS:
+    case TSM_STATEMENT_SHOW_SERIES:
+    case TSM_STATEMENT_SHOW_TAG_KEYS:
+    case TSM_STATEMENT_SHOW_TAG_VALUES:
+    case TSM_STATEMENT_SHOW_FIELD_KEYS:
+        return tsm_show_run(q, st, sink, err);
+    case TSM_STATEMENT_CREATE_DATABASE:
+    case TSM_STATEMENT_DROP_DATABASE:
+    case TSM_STATEMENT_CREATE_RETENTION_POLICY:
+    case TSM_STATEMENT_ALTER_RETENTION_POLICY:
+    case TSM_STATEMENT_DROP_RETENTION_POLICY:
+        return tsm_ddl_run(q, st, err);
+    default:
+        return tsm_err_set(err, TSM_EQUERY, "%s is not supported yet", st->title);
+    }
+}
+
+/* *result is the outcome of the statement; the return value is not TSM_OK when the sink failed. */
+static int answer(struct tsm_query_ctx *q, const struct tsm_statement *st, unsigned id, struct counter *c,
+                  int *result, struct tsm_err *err)
+{
+    struct tsm_err cause = {0};
+    int rc = c->base.statement_begin(&c->base, id, err);
+    if (rc != TSM_OK)
+        return rc;
+    if (*result != TSM_OK) /* of an earlier statement, whose message stays in err */
+        return c->base.statement_end(&c->base, "not executed", NULL);
+    *result = run_statement(q, st, &c->base, &cause);
+    if (*result != TSM_OK && err)
+        *err = cause;
+    if (c->failed)
+        return c->failed;
+    return *result == TSM_OK ? c->base.statement_end(&c->base, NULL, err)
+                             : c->base.statement_end(&c->base, cause.msg, NULL);
+}
+
+static struct tsm_str trim(struct tsm_str s)
+{
+    static const char space[] = " \t\n\v\f\r";
+    while (s.n && memchr(space, s.p[s.n - 1], sizeof space - 1))
+        s.n--;
+    for (; s.n && memchr(space, s.p[0], sizeof space - 1); s.n--)
+        s.p++;
+    return s;
+}
+
+int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, struct tsm_sink *sink,
+                  uint64_t *rows, struct tsm_err *err)
+{
+    struct tsm_query_ctx q;
+    struct tsm_ast ast;
+    struct counter c = {
+        .base = {on_statement_begin, on_series_begin, on_rows, on_series_end, on_statement_end},
+        .to = sink,
+    };
+    int result = tsm_parse_query(trim(text), &ast, err), rc = TSM_OK;
+    if (result != TSM_OK) {
+        tsm_ast_release(&ast);
+        return tsm_err_wrap(err, result, "error parsing query");
+    }
+    tsm_query_ctx_init(&q, opt);
+    for (size_t i = 0; i < ast.nstatements && rc == TSM_OK; i++)
+        rc = answer(&q, &ast.statements[i], (unsigned)i, &c, &result, err);
+    tsm_query_ctx_release(&q);
+    tsm_ast_release(&ast);
+    if (rows)
+        *rows = c.rows;
+    return rc != TSM_OK ? rc : result;
+}
