@@ -14,8 +14,8 @@ struct tsm_output {
     uint64_t written; /* bytes given to fd */
 };
 
-void tsm_output_init(struct tsm_output *o,
-                     int fd); /* limit 64 KiB; on a terminal flushed at each tsm_output_end_batch() */
+/* limit is 64 KiB, on a terminal 0: there each check writes. */
+void tsm_output_init(struct tsm_output *o, int fd);
 /* Writes buf out when it is over the limit; call it after appending to o->buf. */
 int tsm_output_check(struct tsm_output *o, struct tsm_err *err);
 int tsm_output_flush(struct tsm_output *o, struct tsm_err *err);
