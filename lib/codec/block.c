@@ -104,9 +104,11 @@ int tsm_block_decode(const uint8_t *p, size_t len, struct tsm_values *c, struct 
     tsm_values_reset(c, rc ? c->type : b.type, rc ? 0 : b.n);
     if (rc)
         return rc;
-    rc = tsm_time_decode(b.times, b.time_bytes, c->t, b.n, err);
+    /* The values first: when a few bytes of timestamps claim a million points, that shows here before it
+     * costs. */
+    rc = decode_values(&b, c, err);
     if (!rc)
-        rc = decode_values(&b, c, err);
+        rc = tsm_time_decode(b.times, b.time_bytes, c->t, b.n, err);
     if (!rc)
         c->n = b.n;
     return rc;

@@ -142,6 +142,13 @@ static int read_rle(const uint8_t *p, size_t len, struct rle *r, struct tsm_err 
         return tsm_err_set(err, TSM_ECORRUPT, "timestamps: bad length of a run");
     if (__builtin_mul_overflow(r->step, pow10_table[p[0] & 15], &r->step))
         return tsm_err_set(err, TSM_ECORRUPT, "timestamps: delta of a run exceeds 64 bits");
+    if (r->n == 0 || r->n > TSM_BLOCK_MAX_POINTS)
+        return tsm_err_set(err, TSM_ECORRUPT, "timestamps: run of %llu", (unsigned long long)r->n);
+    /* The whole run is in order when its length in time fits what is left above the first one. */
+    uint64_t span;
+    if (r->n > 1 && (r->step == 0 || __builtin_mul_overflow(r->step, r->n - 1, &span) ||
+                     span > (uint64_t)INT64_MAX - r->first))
+        return tsm_err_set(err, TSM_ECORRUPT, "timestamps: not in ascending order");
     return TSM_OK;
 }
 
@@ -192,11 +199,6 @@ static int decode_rle(const uint8_t *p, size_t len, int64_t *t, size_t n, struct
     int rc = read_rle(p, len, &r, err);
     if (rc)
         return rc;
-    /* The whole run is in order when its length in time fits what is left above the first one. */
-    uint64_t span;
-    if (n > 1 && (r.step == 0 || __builtin_mul_overflow(r.step, (uint64_t)(n - 1), &span) ||
-                  span > (uint64_t)INT64_MAX - r.first))
-        return tsm_err_set(err, TSM_ECORRUPT, "timestamps: not in ascending order");
     for (size_t i = 0; i < n; i++)
         t[i] = (int64_t)(r.first + i * r.step);
     return TSM_OK;

@@ -1,8 +1,8 @@
 /*
  * codec/values.c: columns of decoded values.
  *
- * Invariant: t has room for cap elements and v for cap elements of the type's size. Text buffers [0, ntext)
- * hold the strings; buffers [ntext, captext) are empty and keep their memory for reuse.
+ * Invariant: t has room for cap elements, and v, of vbytes, for cap elements of the type's size. Text buffers
+ * [0, ntext) hold the strings; buffers [ntext, captext) are empty and keep their memory for reuse.
  */
 #include "codec/values.h"
 
@@ -45,9 +45,11 @@ size_t tsm_value_size(enum tsm_type type)
 
 void tsm_values_reset(struct tsm_values *c, enum tsm_type type, size_t n)
 {
-    if (c->cap && tsm_value_size(type) > tsm_value_size(c->type)) {
+    size_t vbytes = c->cap * tsm_value_size(type);
+    if (vbytes > c->vbytes) {
         tsm_free(c->v.p);
-        c->v.p = tsm_realloc_array(NULL, c->cap, tsm_value_size(type));
+        c->v.p = tsm_alloc(vbytes);
+        c->vbytes = vbytes;
     }
     c->type = type;
     c->n = 0;
@@ -64,6 +66,7 @@ void tsm_values_reserve(struct tsm_values *c, size_t n)
         cap = 16;
     c->t = tsm_realloc_array(c->t, cap, sizeof *c->t);
     c->v.p = tsm_realloc_array(c->v.p, cap, tsm_value_size(c->type));
+    c->vbytes = cap * tsm_value_size(c->type);
     c->cap = cap;
 }
 
@@ -277,6 +280,7 @@ void tsm_values_sort_dedup(struct tsm_values *c)
     void *v = gather(c->type, c->v.p, order, n, c->cap);
     tsm_free(c->v.p);
     c->v.p = v;
+    c->vbytes = c->cap * tsm_value_size(c->type);
     c->n = n;
     tsm_free(memory);
 }

@@ -40,6 +40,7 @@ union tsm_value {
 struct tsm_values {
     enum tsm_type type;
     size_t n, cap;
+    size_t vbytes; /* allocated for v: room for cap values of the type, or more */
     int64_t *t;
     union {
         double *f;
