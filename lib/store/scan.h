@@ -3,7 +3,9 @@
  * file wins, the log over all), tombstones applied, and every CRC checked.
  *
  * A scan yields batches, ascending and disjoint in time. Where blocks do not overlap a batch is one decoded
- * block; where they do, it is the merge of all blocks that overlap each other.
+ * block; where they do, it is a stretch of their merge. At most one block of each file is held at a time. A
+ * damaged block is left out, and reported once per shard, when the shard's damage says so; else it ends the
+ * scan with TSM_ECORRUPT and file, offset and cause.
  */
 #ifndef TSM_STORE_SCAN_H
 #define TSM_STORE_SCAN_H
@@ -13,21 +15,22 @@
 struct tsm_scan; /* reusable: keeps its buffers between keys; one per thread */
 
 struct tsm_scan *tsm_scan_new(void);
-void tsm_scan_free(struct tsm_scan *sc);
+void tsm_scan_free(struct tsm_scan *sc); /* NULL is allowed */
 
-/* Starts reading key (an index into shard->keys) in [tmin, tmax]. Blocks outside are not touched. */
+/* Starts reading key (a number of the shard's) in [tmin, tmax]. Blocks outside are not touched. The shard
+ * stays open until the scan has ended or been started on something else. */
 int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *shard, size_t key, int64_t tmin, int64_t tmax,
                    struct tsm_err *err);
 /* The next batch, cut to [tmin, tmax] and never empty, valid until the next call; *batch is NULL at the end.
  */
 int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct tsm_err *err);
 
-/* How many values there are in [tmin, tmax]; decodes only where time ranges overlap, are cut by the range or
- * by a tombstone, and otherwise reads block headers. */
+/* How many values there are in [tmin, tmax]; decodes only the times of blocks that overlap, or are cut by the
+ * range or by a tombstone, and of all others reads the headers. */
 int tsm_scan_count(struct tsm_scan *sc, const struct tsm_shard *shard, size_t key, int64_t tmin, int64_t tmax,
                    uint64_t *count, struct tsm_err *err);
 
-/* The first and last time that the index gives for a key (before tombstones). */
+/* The first and last time that index and log give for a key (before tombstones). */
 void tsm_key_range(const struct tsm_shard *shard, size_t key, int64_t *tmin, int64_t *tmax);
 /* Number of blocks of a key in [tmin, tmax], for estimates. */
 size_t tsm_key_blocks(const struct tsm_shard *shard, size_t key, int64_t tmin, int64_t tmax);

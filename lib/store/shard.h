@@ -10,14 +10,7 @@
 
 #include "codec/values.h"
 #include "format/tsm_reader.h"
-
-/* What to do with a file, a block or a log record that does not check. */
-struct tsm_damage {
-    bool skip; /* --skip-corrupt: leave it out and go on; else the first one is the error */
-    /* Called once for each one left out, by any thread (serialised by the callee); may be NULL. */
-    void (*report)(void *ctx, const char *message);
-    void *ctx;
-};
+#include "store/damage.h"
 
 /* Where a key is: a file (or nfiles: the log) and the key's position there. */
 struct tsm_place {

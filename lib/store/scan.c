@@ -1,0 +1,534 @@
+/*
+ * store/scan.c: merging the blocks of one key in time order.
+ *
+ * Every file that has the key, and the log, is a cursor. A cursor stands before an entry of the index whose
+ * block is not decoded yet, or inside a decoded one; its head is the first time that it may still give. The
+ * merge looks at the cursor with the smallest head:
+ *
+ *   - its block is not decoded and ends before the heads of all others: the block stands alone ("whole");
+ *   - its block is not decoded: it is now;
+ *   - others have the same head: the newest file keeps it, the others pass over it;
+ *   - else its values up to the next head of any other are a run of the answer.
+ *
+ * Invariant: active cursors are ascending by file, so of equal heads the last one wins.
+ */
+#include "store/scan.h"
+
+#include "base/alloc.h"
+#include "codec/block.h"
+#include "store/log.h"
+#include "base/banned.h"
+
+enum {
+    LONG_RUN = 256, /* handed out where it is; shorter runs are collected … */
+    BATCH = 1000,   /* … until there are so many values */
+};
+
+struct cursor {
+    const struct tsm_reader *r; /* NULL: the log */
+    uint32_t file, key;
+    size_t entry, entries; /* the entry that e is, and their number */
+    struct tsm_entry e;
+    size_t dead_from, dead_to; /* tombstones of the key that may still matter */
+    int64_t head, tail;        /* what is left is within these times */
+    bool decoded;
+    const struct tsm_values *column; /* decoded: own, or the log's */
+    size_t i, n;                     /* … of which [i, n) is left */
+    struct tsm_values own;
+};
+
+/* A piece of the answer. */
+struct run {
+    struct cursor *c;
+    bool whole;      /* the block of c->e, not decoded, alone in its time */
+    size_t from, to; /* else these values of c->column */
+};
+
+struct tsm_scan {
+    const struct tsm_shard *shard;
+    int64_t tmin, tmax;
+    bool times_only;
+    struct cursor *cursors;
+    size_t ncursors, capcursors; /* [ncursors, capcursors) keep their buffers */
+    struct cursor **active;
+    size_t nactive;
+    struct run pending;     /* c not NULL: to be handed out next */
+    struct tsm_values out;  /* collected short runs */
+    struct tsm_values view; /* a run where it is; owns nothing */
+};
+
+struct tsm_scan *tsm_scan_new(void)
+{
+    return tsm_calloc(1, sizeof(struct tsm_scan));
+}
+
+void tsm_scan_free(struct tsm_scan *sc)
+{
+    if (!sc)
+        return;
+    for (size_t i = 0; i < sc->capcursors; i++)
+        tsm_values_release(&sc->cursors[i].own);
+    tsm_free(sc->cursors);
+    tsm_free(sc->active);
+    tsm_values_release(&sc->out);
+    tsm_free(sc);
+}
+
+/* ---- places of a key --------------------------------------------------------------------------- */
+
+/* The places of a key; *single is room for the only one of a key that has no array. */
+static const struct tsm_place *places_of(const struct tsm_shard *s, size_t key, struct tsm_place *single,
+                                         size_t *n)
+{
+    if (s->places) {
+        *n = s->first[key + 1] - s->first[key];
+        return &s->places[s->first[key]];
+    }
+    *single = (struct tsm_place){0, (uint32_t)key};
+    *n = 1;
+    return single;
+}
+
+/* The first of the entries [from, n) of a key that ends at or after t. */
+static size_t first_entry(const struct tsm_reader *r, size_t key, size_t from, size_t n, int64_t t)
+{
+    while (from < n) {
+        size_t middle = from + (n - from) / 2;
+        if (tsm_reader_entry(r, key, middle).tmax < t)
+            from = middle + 1;
+        else
+            n = middle;
+    }
+    return from;
+}
+
+/* The first index whose time is > t. */
+static size_t upper_bound(const struct tsm_values *c, int64_t t)
+{
+    return t == INT64_MAX ? c->n : tsm_values_lower_bound(c, t + 1);
+}
+
+void tsm_key_range(const struct tsm_shard *s, size_t key, int64_t *tmin, int64_t *tmax)
+{
+    struct tsm_place single;
+    size_t n;
+    const struct tsm_place *p = places_of(s, key, &single, &n);
+    *tmin = INT64_MAX;
+    *tmax = INT64_MIN;
+    for (size_t i = 0; i < n; i++) {
+        int64_t from, to;
+        if (p[i].file == s->nfiles) {
+            const struct tsm_values *v = &s->log->items[p[i].position].values;
+            from = v->t[0];
+            to = v->t[v->n - 1];
+        } else {
+            const struct tsm_reader *r = s->files[p[i].file];
+            from = tsm_reader_entry(r, p[i].position, 0).tmin;
+            to = tsm_reader_entry(r, p[i].position, tsm_reader_entries(r, p[i].position) - 1).tmax;
+        }
+        if (from < *tmin)
+            *tmin = from;
+        if (to > *tmax)
+            *tmax = to;
+    }
+}
+
+size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax)
+{
+    struct tsm_place single;
+    size_t n, blocks = 0;
+    const struct tsm_place *p = places_of(s, key, &single, &n);
+    for (size_t i = 0; i < n && tmin <= tmax; i++) {
+        if (p[i].file == s->nfiles) {
+            const struct tsm_values *v = &s->log->items[p[i].position].values;
+            size_t values = upper_bound(v, tmax) - tsm_values_lower_bound(v, tmin);
+            blocks += (values + TSM_BLOCK_POINTS - 1) / TSM_BLOCK_POINTS;
+            continue;
+        }
+        const struct tsm_reader *r = s->files[p[i].file];
+        size_t entries = tsm_reader_entries(r, p[i].position);
+        size_t from = first_entry(r, p[i].position, 0, entries, tmin);
+        size_t to = first_entry(r, p[i].position, from, entries, tmax);
+        if (to < entries && tsm_reader_entry(r, p[i].position, to).tmin <= tmax)
+            to++;
+        blocks += to - from;
+    }
+    return blocks;
+}
+
+/* ---- cursors ----------------------------------------------------------------------------------- */
+
+/* Drops the tombstones that end before the block of c->e; true when one covers the block, or what the scan
+ * wants of it, as a whole. */
+static bool is_dead(const struct tsm_scan *sc, struct cursor *c)
+{
+    const struct tsm_tombstone *t = c->r->tombstones.items;
+    while (c->dead_from < c->dead_to && t[c->dead_from].tmax < c->e.tmin)
+        c->dead_from++;
+    if (c->dead_from == c->dead_to)
+        return false;
+    int64_t from = c->e.tmin > sc->tmin ? c->e.tmin : sc->tmin;
+    int64_t to = c->e.tmax < sc->tmax ? c->e.tmax : sc->tmax;
+    return t[c->dead_from].tmin <= from && to <= t[c->dead_from].tmax;
+}
+
+/* Some tombstone touches the block of c->e. To be asked after is_dead(). */
+static bool is_hurt(const struct cursor *c)
+{
+    return c->dead_from < c->dead_to && c->r->tombstones.items[c->dead_from].tmin <= c->e.tmax;
+}
+
+/* Goes to the first entry from `entry` on that has something for the scan; false when there is none. */
+static bool go_to(const struct tsm_scan *sc, struct cursor *c, size_t entry)
+{
+    c->decoded = false;
+    for (c->entry = entry; c->entry < c->entries; c->entry++) {
+        c->e = tsm_reader_entry(c->r, c->key, c->entry);
+        if (c->e.tmin > sc->tmax)
+            return false;
+        if (!is_dead(sc, c)) {
+            c->head = c->e.tmin > sc->tmin ? c->e.tmin : sc->tmin;
+            c->tail = c->e.tmax < sc->tmax ? c->e.tmax : sc->tmax;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sets what is left of the cursor's column; false when that is nothing. */
+static bool set_rest(struct cursor *c, size_t from, size_t to)
+{
+    c->i = from;
+    c->n = to;
+    if (from >= to)
+        return false;
+    c->head = c->column->t[from];
+    c->tail = c->column->t[to - 1];
+    return true;
+}
+
+static bool open_cursor(const struct tsm_scan *sc, struct cursor *c, struct tsm_place p)
+{
+    const struct tsm_shard *s = sc->shard;
+    c->file = p.file;
+    c->key = p.position;
+    if (p.file == s->nfiles) {
+        c->r = NULL;
+        c->decoded = true;
+        c->entry = c->entries = 0;
+        c->column = &s->log->items[p.position].values;
+        return set_rest(c, tsm_values_lower_bound(c->column, sc->tmin), upper_bound(c->column, sc->tmax));
+    }
+    c->r = s->files[p.file];
+    c->entries = tsm_reader_entries(c->r, c->key);
+    c->dead_from = c->dead_to = 0;
+    if (c->r->tombstones.n)
+        tsm_tombstones_find(&c->r->tombstones, tsm_reader_key(c->r, c->key), &c->dead_from, &c->dead_to);
+    size_t entry = 0;
+    if (tsm_reader_entry(c->r, c->key, 0).tmax < sc->tmin)
+        entry = first_entry(c->r, c->key, 1, c->entries, sc->tmin);
+    return go_to(sc, c, entry);
+}
+
+static void close_cursor(struct tsm_scan *sc, struct cursor *c)
+{
+    size_t i = 0;
+    while (sc->active[i] != c)
+        i++;
+    sc->nactive--;
+    memmove(sc->active + i, sc->active + i + 1, (sc->nactive - i) * sizeof *sc->active);
+}
+
+/* Leaves the block behind. Its column stays as it is until the cursor decodes again. */
+static void next_block(struct tsm_scan *sc, struct cursor *c)
+{
+    if (!go_to(sc, c, c->entry + 1))
+        close_cursor(sc, c);
+}
+
+static int read_times(struct cursor *c, struct tsm_err *err)
+{
+    const uint8_t *p;
+    size_t len;
+    int rc = tsm_reader_block(c->r, &c->e, &p, &len, err);
+    if (rc == TSM_OK) {
+        rc = tsm_block_decode_times(p, len, &c->own, err);
+        if (rc)
+            rc = tsm_err_wrap(err, rc, "%s: offset %llu: block", c->r->path, (unsigned long long)c->e.offset);
+    }
+    if (rc == TSM_OK && (c->own.n == 0 || c->own.t[0] != c->e.tmin || c->own.t[c->own.n - 1] != c->e.tmax))
+        rc = tsm_err_set(err, TSM_ECORRUPT,
+                         "%s: offset %llu: block: first or last time differs from the index", c->r->path,
+                         (unsigned long long)c->e.offset);
+    return rc;
+}
+
+/* TSM_OK when the damage is to be passed over. */
+static int pass(struct tsm_scan *sc, const struct cursor *c, const struct tsm_err *err)
+{
+    return tsm_reported_pass(sc->shard->reported, c->file, c->e.offset, sc->shard->damage, err);
+}
+
+/* Decodes the block that the cursor stands before, without what is deleted or out of range. When nothing is
+ * left of it, or it is damaged and passed over, *empty is set; the caller goes on to the next block. */
+static int decode(struct tsm_scan *sc, struct cursor *c, bool *empty, struct tsm_err *err)
+{
+    int rc = sc->times_only ? read_times(c, err) : tsm_reader_decode(c->r, c->key, &c->e, &c->own, err);
+    *empty = true;
+    if (rc)
+        return pass(sc, c, err);
+    if (is_hurt(c)) {
+        const struct tsm_tombstone *t = c->r->tombstones.items;
+        for (size_t i = c->dead_from; i < c->dead_to && t[i].tmin <= c->e.tmax; i++)
+            tsm_values_delete(&c->own, t[i].tmin, t[i].tmax);
+    }
+    c->decoded = true;
+    c->column = &c->own;
+    size_t from = c->e.tmin < sc->tmin ? tsm_values_lower_bound(&c->own, sc->tmin) : 0;
+    size_t to = c->e.tmax > sc->tmax ? upper_bound(&c->own, sc->tmax) : c->own.n;
+    *empty = !set_rest(c, from, to);
+    return TSM_OK;
+}
+
+/* Moves a decoded cursor on to value i of its column. */
+static void move_to(struct tsm_scan *sc, struct cursor *c, size_t i)
+{
+    if (set_rest(c, i, c->n))
+        return;
+    if (c->r)
+        next_block(sc, c);
+    else
+        close_cursor(sc, c);
+}
+
+/* ---- the merge --------------------------------------------------------------------------------- */
+
+/* The active cursor with the smallest head; of equal ones one that is not decoded, or the newest. *next is
+ * the smallest head of the others. */
+static struct cursor *first_cursor(const struct tsm_scan *sc, int64_t *next)
+{
+    struct cursor *c = sc->active[0];
+    *next = INT64_MAX;
+    for (size_t i = 1; i < sc->nactive; i++) {
+        struct cursor *d = sc->active[i];
+        if (d->head < c->head || (d->head == c->head && c->decoded)) {
+            *next = c->head;
+            c = d;
+        } else if (d->head < *next) {
+            *next = d->head;
+        }
+    }
+    return c;
+}
+
+/* All cursors but the newest pass over the time t, at which several decoded ones stand. */
+static void settle(struct tsm_scan *sc, int64_t t)
+{
+    bool newest = true;
+    for (size_t i = sc->nactive; i-- > 0;) {
+        struct cursor *c = sc->active[i];
+        if (c->head != t)
+            continue;
+        if (!newest)
+            move_to(sc, c, c->i + 1);
+        newest = false;
+    }
+}
+
+/* Where the values of c before time t end; searched from c->i by doubling steps, as t is mostly near. */
+static size_t find_end(const struct cursor *c, int64_t t)
+{
+    size_t from = c->i, to = c->i + 1, step = 1;
+    while (to < c->n && c->column->t[to] < t) {
+        from = to;
+        to += step;
+        step *= 2;
+    }
+    if (to > c->n)
+        to = c->n;
+    while (to - from > 1) { /* t[from] < t, and t[to] is not */
+        size_t middle = from + (to - from) / 2;
+        if (c->column->t[middle] < t)
+            from = middle;
+        else
+            to = middle;
+    }
+    return to;
+}
+
+/* 1 and the next piece of the answer, 0 at the end, or an error. A whole block is left for the caller to
+ * pass. */
+static int next_run(struct tsm_scan *sc, struct run *run, struct tsm_err *err)
+{
+    while (sc->nactive > 0) {
+        int64_t next;
+        struct cursor *c = first_cursor(sc, &next);
+        bool alone = sc->nactive == 1;
+        if (!c->decoded && (alone || c->tail < next)) {
+            *run = (struct run){.c = c, .whole = true};
+            return 1;
+        }
+        if (!c->decoded) {
+            bool empty;
+            int rc = decode(sc, c, &empty, err);
+            if (rc)
+                return rc;
+            if (empty)
+                next_block(sc, c);
+        } else if (!alone && next == c->head) {
+            settle(sc, c->head);
+        } else {
+            *run = (struct run){.c = c, .from = c->i, .to = alone ? c->n : find_end(c, next)};
+            move_to(sc, c, run->to);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax)
+{
+    struct tsm_place single;
+    size_t n;
+    const struct tsm_place *p = places_of(s, key, &single, &n);
+    sc->shard = s;
+    sc->tmin = tmin;
+    sc->tmax = tmax;
+    sc->pending.c = NULL;
+    sc->nactive = 0;
+    if (n > sc->capcursors) {
+        size_t cap = n > 2 * sc->capcursors ? n : 2 * sc->capcursors;
+        sc->cursors = tsm_realloc_array(sc->cursors, cap, sizeof *sc->cursors);
+        sc->active = tsm_realloc_array(sc->active, cap, sizeof *sc->active);
+        memset(sc->cursors + sc->capcursors, 0, (cap - sc->capcursors) * sizeof *sc->cursors);
+        sc->capcursors = cap;
+    }
+    for (size_t i = 0; i < n && tmin <= tmax; i++)
+        if (open_cursor(sc, &sc->cursors[i], p[i]))
+            sc->active[sc->nactive++] = &sc->cursors[i];
+}
+
+int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax,
+                   struct tsm_err *err)
+{
+    (void)err;
+    sc->times_only = false;
+    start(sc, s, key, tmin, tmax);
+    return TSM_OK;
+}
+
+/* ---- batches ----------------------------------------------------------------------------------- */
+
+/* Values [from, to) of a column, where they are. */
+static const struct tsm_values *view(struct tsm_scan *sc, const struct tsm_values *column, size_t from,
+                                     size_t to)
+{
+    sc->view = (struct tsm_values){
+        .type = column->type,
+        .n = to - from,
+        .t = column->t + from,
+        .v.p = (uint8_t *)column->v.p + from * tsm_value_size(column->type),
+    };
+    return &sc->view;
+}
+
+/* Decodes a whole block and hands it out; *batch stays NULL when nothing is left of it. */
+static int take_block(struct tsm_scan *sc, struct cursor *c, const struct tsm_values **batch,
+                      struct tsm_err *err)
+{
+    bool empty;
+    int rc = decode(sc, c, &empty, err);
+    if (rc)
+        return rc;
+    if (!empty)
+        *batch = view(sc, c->column, c->i, c->n);
+    next_block(sc, c);
+    return TSM_OK;
+}
+
+int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct tsm_err *err)
+{
+    struct tsm_err local;
+    struct tsm_values *out = &sc->out;
+    int rc = 1;
+    if (!err)
+        err = &local;
+    *batch = NULL;
+    out->n = 0;
+    while (!*batch && out->n < BATCH) {
+        struct run run = sc->pending;
+        sc->pending.c = NULL;
+        if (!run.c)
+            rc = next_run(sc, &run, err);
+        if (rc <= 0)
+            break;
+        bool collect = !run.whole && run.to - run.from < LONG_RUN;
+        if (!collect && out->n) {
+            sc->pending = run;
+            break;
+        }
+        if (run.whole) {
+            rc = take_block(sc, run.c, batch, err);
+            if (rc)
+                break;
+            rc = 1;
+        } else if (!collect) {
+            *batch = view(sc, run.c->column, run.from, run.to);
+        } else {
+            if (out->n == 0)
+                tsm_values_reset(out, run.c->column->type, BATCH + LONG_RUN);
+            tsm_values_append(out, run.c->column, run.from, run.to);
+        }
+    }
+    if (rc < 0)
+        *batch = NULL;
+    else if (!*batch && out->n)
+        *batch = out;
+    return rc < 0 ? rc : TSM_OK;
+}
+
+/* The number of values in a whole block: from its header where nothing of it is cut away. */
+static int count_block(struct tsm_scan *sc, struct cursor *c, size_t *n, struct tsm_err *err)
+{
+    const uint8_t *p;
+    size_t len;
+    *n = 0;
+    if (c->e.tmin < sc->tmin || c->e.tmax > sc->tmax || is_hurt(c)) {
+        bool empty;
+        int rc = decode(sc, c, &empty, err);
+        if (rc == TSM_OK && !empty)
+            *n = c->n - c->i;
+        return rc;
+    }
+    int rc = tsm_reader_block(c->r, &c->e, &p, &len, err);
+    if (rc == TSM_OK) {
+        rc = tsm_block_count(p, len, n, err);
+        if (rc)
+            rc = tsm_err_wrap(err, rc, "%s: offset %llu: block", c->r->path, (unsigned long long)c->e.offset);
+    }
+    return rc ? pass(sc, c, err) : TSM_OK;
+}
+
+int tsm_scan_count(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax,
+                   uint64_t *count, struct tsm_err *err)
+{
+    struct tsm_err local;
+    struct run run;
+    int rc;
+    if (!err)
+        err = &local;
+    *count = 0;
+    sc->times_only = true;
+    start(sc, s, key, tmin, tmax);
+    while ((rc = next_run(sc, &run, err)) > 0) {
+        size_t n = run.to - run.from;
+        if (run.whole) {
+            rc = count_block(sc, run.c, &n, err);
+            if (rc)
+                return rc;
+            next_block(sc, run.c);
+        }
+        *count += n;
+    }
+    return rc;
+}
