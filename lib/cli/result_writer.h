@@ -30,4 +30,7 @@ struct tsm_sink *tsm_result_writer_new(const struct tsm_result_options *opt, str
 int tsm_result_writer_finish(struct tsm_sink *s, struct tsm_err *err);
 void tsm_result_writer_free(struct tsm_sink *s); /* for error paths, without ending the document */
 
+/* The document with which influxd refuses a query that it cannot parse: {"error":"…"} and a newline. */
+void tsm_json_error(struct tsm_buf *out, const char *message, bool pretty);
+
 #endif

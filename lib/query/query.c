@@ -14,7 +14,9 @@
 struct counter {
     struct tsm_sink base;
     struct tsm_sink *to;
+    struct tsm_series_head head;
     uint64_t rows;
+    bool several; /* of the statement */
     int failed;
 };
 
@@ -34,7 +36,9 @@ static int on_statement_begin(struct tsm_sink *s, unsigned id, struct tsm_err *e
 static int on_series_begin(struct tsm_sink *s, const struct tsm_series_head *head, struct tsm_err *err)
 {
     struct counter *c = (struct counter *)s;
-    return note(c, c->to->series_begin(c->to, head, err));
+    c->head = *head;
+    c->head.several = c->several;
+    return note(c, c->to->series_begin(c->to, &c->head, err));
 }
 
 static int on_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct tsm_err *err)
@@ -54,6 +58,30 @@ static int on_statement_end(struct tsm_sink *s, const char *error, struct tsm_er
 {
     struct counter *c = (struct counter *)s;
     return note(c, c->to->statement_end(c->to, error, err));
+}
+
+static bool several_sources(const struct tsm_source *sources, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sources[i].regex || (sources[i].subquery && several_sources(sources[i].subquery->sources,
+                                                                        sources[i].subquery->nsources)))
+            return true;
+    return n != 1;
+}
+
+/* Does the statement's text allow series of different measurements? */
+static bool several_names(const struct tsm_statement *st)
+{
+    switch (st->kind) {
+    case TSM_STATEMENT_SELECT:
+        return several_sources(st->u.select->sources, st->u.select->nsources);
+    case TSM_STATEMENT_SHOW_TAG_KEYS:
+    case TSM_STATEMENT_SHOW_TAG_VALUES:
+    case TSM_STATEMENT_SHOW_FIELD_KEYS:
+        return several_sources(st->u.show.sources, st->u.show.nsources);
+    default:
+        return false;
+    }
 }
 
 /* influxd keeps the names of its internal sources for itself. */
@@ -116,6 +144,7 @@ static int answer(struct tsm_query_ctx *q, const struct tsm_statement *st, unsig
         return rc;
     if (*result != TSM_OK) /* of an earlier statement, whose message stays in err */
         return c->base.statement_end(&c->base, "not executed", NULL);
+    c->several = several_names(st);
     *result = run_statement(q, st, &c->base, &cause);
     if (*result != TSM_OK && err)
         *err = cause;

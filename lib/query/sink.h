@@ -4,6 +4,7 @@
  *
  *   statement_begin (series_begin rows* series_end)* statement_end   for every statement, in order
  *
+ * A head and its texts stay in place until series_end, rows until the call returns.
  * Every call returns TSM_OK or an error that stops the query (TSM_EPIPE when the reader has gone away).
  */
 #ifndef TSM_QUERY_SINK_H
@@ -40,6 +41,7 @@ struct tsm_series_head {
     size_t ntags;
     const struct tsm_column_head *columns;
     size_t ncolumns;
+    bool several; /* another series of the statement may have another name; set by tsm_query_run() */
 };
 
 /* One column of a batch: n values of one type; nulls may be NULL (no nulls) or has a byte per row, non-zero:

@@ -1,0 +1,36 @@
+/*
+ * cli/cell_text.h: the text of a result's values, for the writers that put one beside the other.
+ */
+#ifndef TSM_CLI_CELL_TEXT_H
+#define TSM_CLI_CELL_TEXT_H
+
+#include "base/num.h"
+#include "base/time.h"
+#include "query/sink.h"
+
+/* Times as text; keeps the last day, as times come in order. */
+struct tsm_time_text {
+    int64_t unit;  /* nanoseconds per unit of an epoch; 0: RFC 3339 */
+    int64_t day;   /* number of the day whose date is in date; INT64_MIN: none */
+    char date[11]; /* 2006-01-02T */
+};
+
+static inline void tsm_time_text_init(struct tsm_time_text *t, int64_t unit)
+{
+    t->unit = unit;
+    t->day = INT64_MIN;
+}
+
+/* Writes at most TSM_TIME_TEXT_MAX bytes; returns their number. */
+size_t tsm_time_text(struct tsm_time_text *t, char *p, int64_t ns);
+
+/* Any value but a string, at most TSM_NUM_MAX bytes: numbers as in JSON, true, false. */
+size_t tsm_plain_text(struct tsm_time_text *t, char *p, const struct tsm_cells *c, size_t row);
+
+/* A JSON string with its quotes, escaped as Go's encoding/json does (<, >, &, U+2028 and U+2029 too). */
+void tsm_json_string(struct tsm_buf *out, struct tsm_str s);
+
+/* A value as JSON. */
+void tsm_json_cell(struct tsm_time_text *t, struct tsm_buf *out, const struct tsm_cells *c, size_t row);
+
+#endif

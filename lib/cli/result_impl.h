@@ -1,0 +1,31 @@
+/* cli/result_impl.h: what the result writers share; for result_*.c only. */
+#ifndef TSM_CLI_RESULT_IMPL_H
+#define TSM_CLI_RESULT_IMPL_H
+
+#include "cli/cell_text.h"
+#include "cli/result_writer.h"
+
+struct tsm_result_writer {
+    struct tsm_sink sink; /* first: a sink is its writer */
+    struct tsm_result_options opt;
+    struct tsm_output *out;
+    int (*finish)(struct tsm_result_writer *w, struct tsm_err *err);
+    void (*release)(struct tsm_result_writer *w); /* what the format has of its own */
+    struct tsm_time_text time;
+    const struct tsm_series_head *head; /* the series that is being written, or NULL */
+};
+
+/* Each allocates its writer and sets the sink's calls, finish and release; NULL calls are filled by the
+ * caller with ones that do nothing. */
+struct tsm_result_writer *tsm_result_csv_new(const struct tsm_result_options *opt); /* also TSV */
+struct tsm_result_writer *tsm_result_json_new(const struct tsm_result_options *opt);
+struct tsm_result_writer *tsm_result_jsonl_new(const struct tsm_result_options *opt);
+struct tsm_result_writer *tsm_result_line_new(const struct tsm_result_options *opt);
+struct tsm_result_writer *tsm_result_table_new(const struct tsm_result_options *opt);
+
+static inline bool tsm_cell_is_null(const struct tsm_cells *c, size_t row)
+{
+    return c->nulls && c->nulls[row];
+}
+
+#endif

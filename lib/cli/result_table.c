@@ -1,0 +1,200 @@
+/*
+ * cli/result_table.c: aligned columns for people. Rows are collected in windows of a bounded size; the widths
+ * are those of the window, never less than those of the window before, so a long answer flows.
+ */
+#include "base/alloc.h"
+#include "cli/result_impl.h"
+
+#include "base/banned.h"
+
+enum { WINDOW_ROWS = 1000, WINDOW_BYTES = 1 << 20, WIDEST = 200 };
+
+struct table {
+    struct tsm_result_writer w;
+    struct tsm_buf text; /* the cells of the window, one after the other */
+    size_t *ends;        /* in text */
+    size_t ncells, capcells;
+    struct table_column {
+        size_t width;
+        bool right; /* numbers */
+    } * columns;
+    size_t ncolumns, capcolumns;
+    bool header_due; /* the header of the series is not printed yet */
+    bool written;
+};
+
+/* Code points, near enough to columns on the screen. */
+static size_t width_of(const uint8_t *p, size_t n)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < n; i++)
+        width += (p[i] & 0xc0) != 0x80;
+    return width;
+}
+
+static void spaces(struct tsm_buf *out, size_t n, int c)
+{
+    memset(tsm_buf_room(out, n), c, n);
+    out->len += n;
+}
+
+static void put_aligned(struct table *t, size_t column, const uint8_t *p, size_t n)
+{
+    struct tsm_buf *out = &t->w.out->buf;
+    const struct table_column *c = &t->columns[column];
+    size_t width = width_of(p, n), pad = c->width > width ? c->width - width : 0;
+    bool last = column + 1 == t->ncolumns;
+    if (c->right)
+        spaces(out, pad, ' ');
+    tsm_buf_add(out, p, n);
+    if (!c->right && !last)
+        spaces(out, pad, ' ');
+    if (last)
+        tsm_buf_byte(out, '\n');
+    else
+        spaces(out, 2, ' ');
+}
+
+static void put_header(struct table *t)
+{
+    const struct tsm_series_head *head = t->w.head;
+    struct tsm_buf *out = &t->w.out->buf;
+    if (t->written)
+        tsm_buf_byte(out, '\n');
+    t->written = true;
+    t->header_due = false;
+    if (head->name.n) {
+        tsm_buf_puts(out, "name: ");
+        tsm_buf_str(out, head->name);
+        tsm_buf_byte(out, '\n');
+    }
+    for (size_t i = 0; i < head->ntags; i++) {
+        tsm_buf_puts(out, i ? ", " : "tags: ");
+        tsm_buf_str(out, head->tags[i].key);
+        tsm_buf_byte(out, '=');
+        tsm_buf_str(out, head->tags[i].value);
+    }
+    if (head->ntags)
+        tsm_buf_byte(out, '\n');
+    for (size_t i = 0; i < t->ncolumns; i++)
+        put_aligned(t, i, (const uint8_t *)head->columns[i].name.p, head->columns[i].name.n);
+    for (size_t i = 0; i < t->ncolumns; i++) {
+        uint8_t dashes[WIDEST];
+        size_t n = width_of((const uint8_t *)head->columns[i].name.p, head->columns[i].name.n);
+        n = n < sizeof dashes ? n : sizeof dashes;
+        memset(dashes, '-', n);
+        put_aligned(t, i, dashes, n);
+    }
+}
+
+static int flush_window(struct table *t, struct tsm_err *err)
+{
+    for (size_t i = 0; i < t->ncells; i++) {
+        size_t from = i ? t->ends[i - 1] : 0, width = width_of(t->text.data + from, t->ends[i] - from);
+        struct table_column *c = &t->columns[i % t->ncolumns];
+        if (width > c->width)
+            c->width = width < WIDEST ? width : WIDEST;
+    }
+    if (t->header_due)
+        put_header(t);
+    for (size_t i = 0; i < t->ncells; i++) {
+        size_t from = i ? t->ends[i - 1] : 0;
+        put_aligned(t, i % t->ncolumns, t->text.data + from, t->ends[i] - from);
+    }
+    tsm_buf_reset(&t->text);
+    t->ncells = 0;
+    return tsm_output_check(t->w.out, err);
+}
+
+static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, struct tsm_err *err)
+{
+    struct table *t = (struct table *)s;
+    (void)err;
+    t->w.head = head;
+    t->header_due = true;
+    t->ncolumns = head->ncolumns;
+    TSM_GROW(t->columns, head->ncolumns, t->capcolumns);
+    for (size_t i = 0; i < head->ncolumns; i++)
+        t->columns[i] = (struct table_column){
+            width_of((const uint8_t *)head->columns[i].name.p, head->columns[i].name.n), false};
+    return TSM_OK;
+}
+
+/* A line end in a string would break the table. */
+static void put_string(struct table *t, struct tsm_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\n')
+            tsm_buf_puts(&t->text, "\\n");
+        else
+            tsm_buf_byte(&t->text, (uint8_t)s.p[i]);
+    }
+}
+
+static void put_cell(struct table *t, const struct tsm_cells *c, size_t row)
+{
+    if (c->type == TSM_CELL_STRING && !tsm_cell_is_null(c, row))
+        put_string(t, c->v.s[row]);
+    else if (!tsm_cell_is_null(c, row))
+        t->text.len += tsm_plain_text(&t->w.time, (char *)tsm_buf_room(&t->text, TSM_NUM_MAX), c, row);
+    TSM_GROW(t->ends, t->ncells + 1, t->capcells);
+    t->ends[t->ncells++] = t->text.len;
+}
+
+static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct tsm_err *err)
+{
+    struct table *t = (struct table *)s;
+    for (size_t i = 0; i < t->ncolumns; i++) {
+        enum tsm_cell_type type = rows->columns[i].type;
+        t->columns[i].right = type == TSM_CELL_FLOAT || type == TSM_CELL_INTEGER || type == TSM_CELL_UNSIGNED;
+    }
+    for (size_t row = 0; row < rows->n; row++) {
+        for (size_t i = 0; i < t->ncolumns; i++)
+            put_cell(t, &rows->columns[i], row);
+        if (t->ncells >= WINDOW_ROWS * t->ncolumns || t->text.len >= WINDOW_BYTES) {
+            int rc = flush_window(t, err);
+            if (rc != TSM_OK)
+                return rc;
+        }
+    }
+    return TSM_OK;
+}
+
+static int series_end(struct tsm_sink *s, struct tsm_err *err)
+{
+    struct table *t = (struct table *)s;
+    t->w.head = t->ncells || t->header_due ? t->w.head : NULL;
+    int rc = t->w.head ? flush_window(t, err) : TSM_OK;
+    t->w.head = NULL;
+    return rc;
+}
+
+static int statement_end(struct tsm_sink *s, const char *error, struct tsm_err *err)
+{
+    struct table *t = (struct table *)s;
+    (void)error;
+    if (t->w.head && t->ncells) /* the series ended early: what is there is shown */
+        return series_end(s, err);
+    t->w.head = NULL;
+    return TSM_OK;
+}
+
+static void release(struct tsm_result_writer *w)
+{
+    struct table *t = (struct table *)w;
+    tsm_buf_release(&t->text);
+    tsm_free(t->ends);
+    tsm_free(t->columns);
+}
+
+struct tsm_result_writer *tsm_result_table_new(const struct tsm_result_options *opt)
+{
+    struct table *t = tsm_calloc(1, sizeof *t);
+    (void)opt;
+    t->w.sink.series_begin = series_begin;
+    t->w.sink.rows = write_rows;
+    t->w.sink.series_end = series_end;
+    t->w.sink.statement_end = statement_end;
+    t->w.release = release;
+    return &t->w;
+}
