@@ -36,7 +36,7 @@ form() {
 analysis() {
     cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j 2 -Ilib -D_GNU_SOURCE \
         -DTSM_VERSION_TEXT='""' --enable=warning,performance,portability --library=posix,gnu \
-        --suppressions-list=tests/cppcheck.txt lib $([ -d cmd ] && echo cmd) tests/bench
+        --suppressions-list=tests/cppcheck.txt lib cmd tests/bench
 }
 
 scripts() {

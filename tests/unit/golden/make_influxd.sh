@@ -36,7 +36,7 @@ start() {
     exit 1
 }
 stop() {
-    kill "$1" && wait "$1" || true
+    { kill "$1" && wait "$1"; } || true
     pid=
 }
 query() {
