@@ -5,12 +5,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <snappy-c.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "format/influx_wal.h"
+#include "wal_maker.h"
 
 /* What was visited, as text: a line per value and per delete. */
 struct story {
@@ -221,16 +221,6 @@ static void bit_flips(void **state)
 
 /* ---- made-up segments -------------------------------------------------------------------------- */
 
-static void add_record(struct tsm_buf *b, uint8_t kind, const void *content, size_t n)
-{
-    size_t size = snappy_max_compressed_length(n);
-    uint8_t *p = tsm_buf_room(b, 5 + size);
-    p[0] = kind;
-    assert_int_equal(snappy_compress(content, n, (char *)p + 5, &size), SNAPPY_OK);
-    tsm_put_be32(p + 1, (uint32_t)size);
-    b->len += 5 + size;
-}
-
 static const char unsigned_write[] = "\x05\x00\x03k#f\x00\x00\x00\x02"
                                      "\x00\x00\x00\x00\x00\x00\x00\x09\xff\xff\xff\xff\xff\xff\xff\xff"
                                      "\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x01";
@@ -250,11 +240,11 @@ static void unsigned_and_delete(void **state)
     struct story s = {0};
     struct tsm_wal_visitor v = visitor(&s, false);
     uint64_t torn;
-    add_record(&b, 1, unsigned_write, sizeof unsigned_write - 1);
-    add_record(&b, 2, "a\nb", 3);
-    add_record(&b, 2, "", 0);
-    add_record(&b, 3, "\xff\xff\xff\xff\xff\xff\xff\xfe\0\0\0\0\0\0\0\x05\0\0\0\x01k\0\0\0\0", 25);
-    add_record(&b, 3, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+    wal_add_record(&b, 1, unsigned_write, sizeof unsigned_write - 1);
+    wal_add_record(&b, 2, "a\nb", 3);
+    wal_add_record(&b, 2, "", 0);
+    wal_add_record(&b, 3, "\xff\xff\xff\xff\xff\xff\xff\xfe\0\0\0\0\0\0\0\x05\0\0\0\x01k\0\0\0\0", 25);
+    wal_add_record(&b, 3, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
     assert_int_equal(tsm_influx_wal_scan(b.data, b.len, &v, &torn, NULL), TSM_OK);
     const char *sorted[6] = {want[5], want[0], want[1], want[2], want[3], want[4]};
     sorted[0] = want[0], sorted[1] = want[1], sorted[2] = want[5], sorted[3] = want[2], sorted[4] = want[3];
@@ -293,15 +283,15 @@ static void lying_content(void **state)
         struct tsm_wal_visitor v = visitor(&s, true), w = visitor(&strict, false);
         struct tsm_err err;
         uint64_t torn;
-        add_record(&b, 2, "before", 6);
+        wal_add_record(&b, 2, "before", 6);
         size_t at = b.len;
         /* A good part before the bad one has no effect either. */
         struct tsm_buf content = {0};
         if (cases[i].kind == 1)
             tsm_buf_add(&content, unsigned_write, sizeof unsigned_write - 1);
         tsm_buf_add(&content, cases[i].content, cases[i].n);
-        add_record(&b, cases[i].kind, content.data, content.len);
-        add_record(&b, 2, "after", 5);
+        wal_add_record(&b, cases[i].kind, content.data, content.len);
+        wal_add_record(&b, 2, "after", 5);
         assert_int_equal(tsm_influx_wal_scan(b.data, b.len, &v, &torn, NULL), TSM_OK);
         assert_int_equal(s.damages, 1);
         char wanted[128];
@@ -328,9 +318,9 @@ static void ends(void **state)
     struct story s = {0};
     struct tsm_wal_visitor v = visitor(&s, true);
     uint64_t torn;
-    add_record(&b, 2, "one", 3);
+    wal_add_record(&b, 2, "one", 3);
     size_t one = b.len;
-    add_record(&b, 2, "two", 3);
+    wal_add_record(&b, 2, "two", 3);
     size_t two = b.len;
     memset(tsm_buf_room(&b, 4096), 0, 4096);
     b.len += 4096; /* zeros behind the last record */
