@@ -125,7 +125,11 @@ $(FUZZ_BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
-$(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(LIB_SOURCES:%.c=$(FUZZ_BUILD)/%.o)
+$(FUZZ_BUILD)/libtsmkit.a: $(LIB_SOURCES:%.c=$(FUZZ_BUILD)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libtsmkit.a
 	clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LDLIBS)
 
 fuzz-programs: $(FUZZERS:%=$(FUZZ_BUILD)/%)

@@ -253,7 +253,7 @@ static const char *unpack(struct scan *s, const uint8_t *p, size_t len)
     if (size > len * 22 + 64) /* 64 bytes from a copy of 3 is the best that snappy can do */
         return "the compressed block claims an impossible length";
     tsm_buf_reset(&s->content);
-    char *out = (char *)tsm_buf_room(&s->content, size);
+    char *out = (char *)tsm_buf_room(&s->content, size + 1); /* never NULL, also for size 0 */
     if (snappy_uncompress((const char *)p, len, out, &size) != SNAPPY_OK)
         return "the compressed block is damaged";
     s->content.len = size;
