@@ -1,0 +1,184 @@
+/* query/exec.c: a SELECT from its tree to its rows: compile, plan, shape, then rows as they are or
+ * aggregates. */
+#include "query/exec.h"
+
+#include "base/alloc.h"
+#include "query/run.h"
+#include "base/banned.h"
+
+int tsm_memory_error(const struct tsm_run *r, struct tsm_err *err)
+{
+    return tsm_err_set(err, TSM_ELIMIT, "the query needs more than its memory limit of %zu bytes",
+                       r->q->opt->memory);
+}
+
+const struct tsm_expr *tsm_run_fill_value(const struct tsm_run *r)
+{
+    return r->c->stmt->fill == TSM_FILL_NUMBER ? r->c->stmt->fill_value : NULL;
+}
+
+struct tsm_series_head tsm_group_head(const struct tsm_run *r, const struct tsm_plan_group *g)
+{
+    return (struct tsm_series_head){.name = g->name,
+                                    .tags = g->tags,
+                                    .ntags = r->plan->ndimensions,
+                                    .columns = r->shape->heads,
+                                    .ncolumns = r->shape->ncolumns};
+}
+
+/* ---- output
+ * ------------------------------------------------------------------------------------------------- */
+
+void tsm_run_output_init(struct tsm_run_output *o, const struct tsm_shape *s)
+{
+    *o = (struct tsm_run_output){.shape = s};
+    o->inputs = tsm_calloc(s->naux + s->ncalls + 1, sizeof *o->inputs);
+    o->cells = tsm_calloc(s->ncolumns, sizeof *o->cells);
+    o->made = tsm_calloc(s->ncolumns, sizeof *o->made);
+}
+
+void tsm_run_output_release(struct tsm_run_output *o)
+{
+    for (size_t i = 0; o->made && i < o->shape->ncolumns; i++)
+        tsm_free(o->made[i]);
+    tsm_free(o->inputs);
+    tsm_free(o->cells);
+    tsm_free(o->made);
+    *o = (struct tsm_run_output){0};
+}
+
+static enum tsm_cell_type cell_type(enum tsm_vec_type t)
+{
+    switch (t) {
+    case TSM_VEC_FLOAT:
+        return TSM_CELL_FLOAT;
+    case TSM_VEC_INTEGER:
+        return TSM_CELL_INTEGER;
+    case TSM_VEC_UNSIGNED:
+        return TSM_CELL_UNSIGNED;
+    case TSM_VEC_BOOLEAN:
+        return TSM_CELL_BOOLEAN;
+    default:
+        return TSM_CELL_STRING;
+    }
+}
+
+/* A copy of a program's result with one value per row; NaN is null. */
+static void keep(struct tsm_run_output *o, size_t column, const struct tsm_vec *v, size_t n,
+                 struct tsm_cells *cells)
+{
+    size_t size = tsm_vec_size(v->type), step = !v->constant;
+    tsm_free(o->made[column]);
+    char *data = tsm_alloc(n * (size + 1) + 1);
+    uint8_t *nulls = (uint8_t *)data + n * size;
+    size_t missing = 0;
+    for (size_t i = 0; i < n; i++) {
+        nulls[i] = v->type == TSM_VEC_NIL || (v->nulls && v->nulls[i * step]);
+        if (v->type == TSM_VEC_NIL)
+            memset(data + i * size, 0, size);
+        else
+            memcpy(data + i * size, (const char *)v->v.p + i * step * size, size);
+        if (v->type == TSM_VEC_FLOAT && v->v.f[i * step] != v->v.f[i * step])
+            nulls[i] = 1;
+        missing += nulls[i];
+    }
+    o->made[column] = data;
+    *cells = (struct tsm_cells){.type = cell_type(v->type), .nulls = missing ? nulls : NULL};
+    cells->v.s = (const struct tsm_str *)data;
+}
+
+int tsm_run_columns(struct tsm_run_output *o, struct tsm_program_space *space, const int64_t *time, size_t n,
+                    struct tsm_err *err)
+{
+    o->cells[0] = (struct tsm_cells){.type = TSM_CELL_TIME, .v.i = time};
+    for (size_t i = 1; i < o->shape->ncolumns; i++) {
+        const struct tsm_out_column *col = &o->shape->columns[i];
+        struct tsm_vec v = {.type = TSM_VEC_NIL, .constant = true};
+        if (col->program) {
+            int code = tsm_program_run(col->program, space, o->inputs, n, &v, err);
+            if (code)
+                return code;
+        } else if (col->type != TSM_VEC_NIL) {
+            v = o->inputs[col->input];
+        }
+        if (col->program || v.constant || v.type == TSM_VEC_NIL || !v.v.p) {
+            if (!v.v.p)
+                v.type = TSM_VEC_NIL;
+            keep(o, i, &v, n, &o->cells[i]);
+            continue;
+        }
+        o->cells[i] = (struct tsm_cells){.type = cell_type(v.type), .nulls = v.nulls};
+        o->cells[i].v.s = v.v.s;
+    }
+    return TSM_OK;
+}
+
+/* ---- the statement
+ * ------------------------------------------------------------------------------------------ */
+
+/* The databases of all sources: influxd looks for them before anything else. */
+static int check_sources(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_err *err)
+{
+    for (size_t i = 0; i < s->nsources; i++) {
+        struct tsm_str name;
+        if (s->sources[i].subquery)
+            continue;
+        int code = tsm_query_ctx_database(q, s->sources[i].database, &name, err);
+        if (!code)
+            code = tsm_query_ctx_meta(q, err);
+        if (code)
+            return code;
+        if (!q->loose && !tsm_meta_database(&q->meta, name))
+            return tsm_err_set(err, TSM_EQUERY, "database not found: %.*s", (int)name.n, name.p);
+    }
+    return TSM_OK;
+}
+
+static bool reads_something(const struct tsm_shape *s)
+{
+    for (size_t i = 0; i < s->naux && s->ncalls == 0; i++)
+        if (s->aux[i].index != SIZE_MAX && s->aux[i].type != TSM_DATA_TAG)
+            return true;
+    for (size_t i = 0; i < s->ncalls; i++)
+        if (s->calls[i].index != SIZE_MAX)
+            return true;
+    return false;
+}
+
+static int run(struct tsm_run *r, struct tsm_err *err)
+{
+    int code = tsm_shape_make(r->shape, r->plan, r->c, err);
+    if (code || !reads_something(r->shape))
+        return code;
+    code = tsm_plan_series(r->plan, r->shape->condition, r->c->stmt->slimit, r->c->stmt->soffset, err);
+    if (code)
+        return code;
+    size_t used = tsm_plan_bytes(r->plan), limit = r->q->opt->memory;
+    if (used >= limit)
+        return tsm_memory_error(r, err);
+    r->memory = limit - used;
+    r->filters = tsm_filter_programs(r->plan);
+    return r->shape->ncalls ? tsm_run_aggregate(r, err) : tsm_run_raw(r, err);
+}
+
+int tsm_select_run(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_sink *sink,
+                   struct tsm_err *err)
+{
+    struct tsm_arena arena = {0};
+    struct tsm_compiled c;
+    struct tsm_plan plan = {0};
+    struct tsm_shape shape = {0};
+    int code = check_sources(q, s, err);
+    if (!code)
+        code = tsm_compile(&arena, s, q->opt->now, &c, err);
+    if (!code)
+        code = tsm_plan_open(&plan, q, &c, err);
+    if (!code) {
+        struct tsm_run r = {.q = q, .c = &c, .plan = &plan, .shape = &shape, .sink = sink};
+        r.jobs = q->opt->jobs ? q->opt->jobs : 1;
+        code = run(&r, err);
+    }
+    tsm_plan_release(&plan);
+    tsm_arena_release(&arena);
+    return code;
+}

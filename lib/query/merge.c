@@ -1,0 +1,199 @@
+/* query/merge.c: influxd's heaps. */
+#include "query/merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/banned.h"
+
+struct item {
+    int64_t key; /* the time; its complement when descending */
+    struct tsm_row_ref ref;
+};
+
+struct heap {
+    struct item *items;
+    size_t n;
+    tsm_tie_less *less;
+    void *ctx;
+};
+
+static inline bool item_less(const struct heap *h, const struct item *x, const struct item *y)
+{
+    if (x->key != y->key)
+        return x->key < y->key;
+    return h->less && h->less(h->ctx, x->ref, y->ref);
+}
+
+static inline void sift_down(struct heap *h, size_t i, size_t n)
+{
+    struct item *a = h->items;
+    for (;;) {
+        size_t j = 2 * i + 1;
+        if (j >= n)
+            return;
+        if (j + 1 < n && item_less(h, &a[j + 1], &a[j]))
+            j++;
+        if (!item_less(h, &a[j], &a[i]))
+            return;
+        struct item t = a[i];
+        a[i] = a[j];
+        a[j] = t;
+        i = j;
+    }
+}
+
+static inline void sift_up(struct heap *h, size_t j)
+{
+    struct item *a = h->items;
+    while (j > 0) {
+        size_t i = (j - 1) / 2;
+        if (!item_less(h, &a[j], &a[i]))
+            return;
+        struct item t = a[i];
+        a[i] = a[j];
+        a[j] = t;
+        j = i;
+    }
+}
+
+static struct item pop(struct heap *h)
+{
+    struct item top = h->items[0];
+    h->items[0] = h->items[--h->n];
+    sift_down(h, 0, h->n);
+    return top;
+}
+
+static void push(struct heap *h, struct item x)
+{
+    h->items[h->n] = x;
+    sift_up(h, h->n++);
+}
+
+static struct item item_at(const struct tsm_merge_input *in, uint32_t input, uint32_t row, bool descending)
+{
+    return (struct item){descending ? ~in[input].t[row] : in[input].t[row], {input, row}};
+}
+
+/* Moves to the next row of the item's input; false at its end. */
+static bool step(const struct tsm_merge_input *in, struct item *x, bool descending)
+{
+    if (descending ? x->ref.row == 0 : x->ref.row + 1 == in[x->ref.input].n)
+        return false;
+    *x = item_at(in, x->ref.input, descending ? x->ref.row - 1 : x->ref.row + 1, descending);
+    return true;
+}
+
+static void heap_init(struct heap *h, const struct tsm_merge_input *in, size_t n, bool descending)
+{
+    h->items = tsm_realloc_array(NULL, n + 1, sizeof *h->items);
+    for (size_t i = 0; i < n; i++)
+        if (in[i].n)
+            h->items[h->n++] = item_at(in, (uint32_t)i, descending ? (uint32_t)in[i].n - 1 : 0, descending);
+    for (size_t i = h->n / 2; i-- > 0;)
+        sift_down(h, i, h->n);
+}
+
+void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending, tsm_tie_less *less,
+                    void *ctx, struct tsm_row_ref *out)
+{
+    struct heap h = {.less = less, .ctx = ctx};
+    heap_init(&h, in, n, descending);
+    while (h.n) {
+        struct item x = pop(&h);
+        *out++ = x.ref;
+        if (step(in, &x, descending))
+            push(&h, x);
+    }
+    tsm_free(h.items);
+}
+
+void tsm_merge_windows(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out)
+{
+    tsm_merge_rows(in, n, descending, NULL, NULL, out); /* one point per window: always goes back */
+}
+
+/* ---- distinct ranks
+ * ----------------------------------------------------------------------------------------- */
+
+static bool rank_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+{
+    bool descending = *(bool *)ctx;
+    return descending ? x.input > y.input : x.input < y.input;
+}
+
+/* The distinct times of all inputs, when they share them: gives up when merging gets as dear as sorting. NULL
+ * then. */
+static int64_t *shared_times(const struct tsm_merge_input *in, size_t n, size_t total, size_t *count)
+{
+    size_t cap = 0, len = 0, work = 0, limit = 8 * total + 4096;
+    int64_t *d = NULL, *spare = NULL;
+    size_t capspare = 0;
+    for (size_t i = 0; i < n; i++) {
+        const int64_t *t = in[i].t;
+        size_t k = in[i].n;
+        if (k == 0 || (k == len && memcmp(d, t, k * sizeof *t) == 0))
+            continue;
+        work += len + k;
+        if (work > limit) {
+            tsm_free(d);
+            tsm_free(spare);
+            return NULL;
+        }
+        TSM_GROW(spare, len + k, capspare);
+        size_t a = 0, b = 0, m = 0;
+        while (a < len || b < k) {
+            if (b == k || (a < len && d[a] < t[b]))
+                spare[m++] = d[a++];
+            else {
+                a += a < len && d[a] == t[b];
+                spare[m++] = t[b++];
+            }
+        }
+        int64_t *swap = d;
+        d = spare;
+        spare = swap;
+        size_t c = cap;
+        cap = capspare;
+        capspare = c;
+        len = m;
+    }
+    tsm_free(spare);
+    *count = len;
+    return d ? d : tsm_alloc(1);
+}
+
+void tsm_merge_ranked(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out)
+{
+    size_t total = 0, count;
+    for (size_t i = 0; i < n; i++)
+        total += in[i].n;
+    int64_t *times = shared_times(in, n, total, &count);
+    if (!times) {
+        tsm_merge_rows(in, n, descending, rank_less, &descending, out);
+        return;
+    }
+    /* Counting sort by the number of the time. Ascending order first: descending is its reverse. */
+    uint32_t *at = tsm_calloc(count + 1, sizeof *at);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0, d = 0; k < in[i].n; k++, d++) {
+            while (times[d] < in[i].t[k])
+                d++;
+            at[d + 1]++;
+        }
+    }
+    for (size_t d = 0; d < count; d++)
+        at[d + 1] += at[d];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0, d = 0; k < in[i].n; k++, d++) {
+            while (times[d] < in[i].t[k])
+                d++;
+            size_t to = at[d]++;
+            out[descending ? total - 1 - to : to] = (struct tsm_row_ref){(uint32_t)i, (uint32_t)k};
+        }
+    }
+    tsm_free(at);
+    tsm_free(times);
+}

@@ -1,0 +1,40 @@
+/*
+ * query/merge.h: the order in which influxd gives points of several series.
+ *
+ * influxd merges sorted inputs with a binary heap. Where the heap's comparison calls two points equal, the
+ * order that comes out depends on how the heap is built and sifted; it is deterministic, and it can be seen:
+ * in the order of rows, and in the last digit of a sum of floats. So the same heap is run here (Go's
+ * container/heap; influxd v1.6 query/iterator.gen.go: sorted merge and merge iterators).
+ */
+#ifndef TSM_QUERY_MERGE_H
+#define TSM_QUERY_MERGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tsm_row_ref {
+    uint32_t input, row;
+};
+
+struct tsm_merge_input {
+    const int64_t *t; /* strictly ascending; read backwards for a descending merge */
+    size_t n;
+};
+
+/* Whether x comes before y although their times are equal; influxd compares strings beside them. */
+typedef bool tsm_tie_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y);
+
+/* The order of all rows by time. less may be NULL. out has room for all rows. */
+void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending, tsm_tie_less *less,
+                    void *ctx, struct tsm_row_ref *out);
+
+/* The order of rows of inputs that rank above each other at equal times: input 0 first (last when
+ * descending). */
+void tsm_merge_ranked(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out);
+
+/* The order by window of points that are one per input and window (t: the windows): influxd's merge iterator,
+ * in which an input whose point was taken goes back when its next one is in a later window. */
+void tsm_merge_windows(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out);
+
+#endif

@@ -1,0 +1,622 @@
+/* query/reduce.c: constant folding and time ranges. A fold that does not apply leaves the operation as it is.
+ */
+#include "query/reduce.h"
+
+#include <ctype.h>
+#include <math.h>
+
+#include "base/time.h"
+#include "base/banned.h"
+
+static struct tsm_expr *make_bool(struct tsm_arena *a, bool v)
+{
+    struct tsm_expr *e = tsm_expr_new(a, TSM_EXPR_BOOLEAN);
+    e->u.boolean = v;
+    return e;
+}
+
+static struct tsm_expr *make_int(struct tsm_arena *a, enum tsm_expr_kind kind, int64_t v)
+{
+    struct tsm_expr *e = tsm_expr_new(a, kind);
+    e->u.integer = v;
+    return e;
+}
+
+static struct tsm_expr *make_unsigned(struct tsm_arena *a, uint64_t v)
+{
+    struct tsm_expr *e = tsm_expr_new(a, TSM_EXPR_UNSIGNED);
+    e->u.uinteger = v;
+    return e;
+}
+
+static struct tsm_expr *make_number(struct tsm_arena *a, double v)
+{
+    struct tsm_expr *e = tsm_expr_new(a, TSM_EXPR_NUMBER);
+    e->u.number = v;
+    return e;
+}
+
+bool tsm_expr_is_literal(const struct tsm_expr *e)
+{
+    switch (e->kind) {
+    case TSM_EXPR_REGEX:
+    case TSM_EXPR_STRING:
+    case TSM_EXPR_INTEGER:
+    case TSM_EXPR_UNSIGNED:
+    case TSM_EXPR_NUMBER:
+    case TSM_EXPR_BOOLEAN:
+    case TSM_EXPR_DURATION:
+    case TSM_EXPR_TIME:
+    case TSM_EXPR_NIL:
+    case TSM_EXPR_LIST:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool tsm_looks_like_time(struct tsm_str s)
+{
+    static const char shape[] = "dddd-dd-dd";
+    if (s.n < sizeof shape - 1)
+        return false;
+    for (size_t i = 0; i < sizeof shape - 1; i++)
+        if (shape[i] == 'd' ? !isdigit((unsigned char)s.p[i]) : s.p[i] != shape[i])
+            return false;
+    return s.n == sizeof shape - 1 || s.p[sizeof shape - 1] != '\n';
+}
+
+static bool as_time(const struct tsm_expr *e, int64_t *t)
+{
+    return e->kind == TSM_EXPR_STRING && tsm_looks_like_time(e->u.string) && tsm_parse_time(e->u.string, t);
+}
+
+/* Additions wrap, as in Go. */
+static int64_t wrap_add(int64_t x, int64_t y)
+{
+    return (int64_t)((uint64_t)x + (uint64_t)y);
+}
+
+static int64_t wrap_sub(int64_t x, int64_t y)
+{
+    return (int64_t)((uint64_t)x - (uint64_t)y);
+}
+
+static int64_t wrap_mul(int64_t x, int64_t y)
+{
+    return (int64_t)((uint64_t)x * (uint64_t)y);
+}
+
+/* Comparison of two ordered values by their sign; NULL when op does not compare. */
+static struct tsm_expr *compare(struct tsm_arena *a, enum tsm_token op, int sign)
+{
+    switch (op) {
+    case TSM_TOK_EQ:
+        return make_bool(a, sign == 0);
+    case TSM_TOK_NEQ:
+        return make_bool(a, sign != 0);
+    case TSM_TOK_LT:
+        return make_bool(a, sign < 0);
+    case TSM_TOK_LTE:
+        return make_bool(a, sign <= 0);
+    case TSM_TOK_GT:
+        return make_bool(a, sign > 0);
+    case TSM_TOK_GTE:
+        return make_bool(a, sign >= 0);
+    default:
+        return NULL;
+    }
+}
+
+#define SIGN(x, y) (((x) > (y)) - ((x) < (y)))
+
+static struct tsm_expr *fold_boolean(struct tsm_arena *a, enum tsm_token op, bool l, const struct tsm_expr *r)
+{
+    if (r->kind == TSM_EXPR_NIL)
+        return make_bool(a, false);
+    if (r->kind != TSM_EXPR_BOOLEAN)
+        return NULL;
+    switch (op) {
+    case TSM_TOK_EQ:
+        return make_bool(a, l == r->u.boolean);
+    case TSM_TOK_NEQ:
+    case TSM_TOK_BITWISE_XOR:
+        return make_bool(a, l != r->u.boolean);
+    case TSM_TOK_AND:
+    case TSM_TOK_BITWISE_AND:
+        return make_bool(a, l && r->u.boolean);
+    case TSM_TOK_OR:
+    case TSM_TOK_BITWISE_OR:
+        return make_bool(a, l || r->u.boolean);
+    default:
+        return NULL;
+    }
+}
+
+static struct tsm_expr *fold_number(struct tsm_arena *a, enum tsm_token op, double l, double r)
+{
+    switch (op) {
+    case TSM_TOK_ADD:
+        return make_number(a, l + r);
+    case TSM_TOK_SUB:
+        return make_number(a, l - r);
+    case TSM_TOK_MUL:
+        return make_number(a, l * r);
+    case TSM_TOK_DIV:
+        return make_number(a, r == 0 ? 0 : l / r);
+    case TSM_TOK_MOD:
+        return make_number(a, fmod(l, r));
+    default:
+        return compare(a, op, SIGN(l, r));
+    }
+}
+
+static struct tsm_expr *fold_unsigned(struct tsm_arena *a, enum tsm_token op, uint64_t l, uint64_t r)
+{
+    switch (op) {
+    case TSM_TOK_ADD:
+        return make_unsigned(a, l + r);
+    case TSM_TOK_SUB:
+        return make_unsigned(a, l - r);
+    case TSM_TOK_MUL:
+        return make_unsigned(a, l * r);
+    case TSM_TOK_DIV:
+        return make_unsigned(a, r == 0 ? 0 : l / r);
+    case TSM_TOK_MOD:
+        return make_unsigned(a, r == 0 ? 0 : l % r);
+    default:
+        return compare(a, op, SIGN(l, r));
+    }
+}
+
+/* A negative integer beside an unsigned one: only the order is known. below: the negative one is on the left.
+ */
+static struct tsm_expr *fold_negative(struct tsm_arena *a, enum tsm_token op, bool below)
+{
+    if (op == TSM_TOK_LT || op == TSM_TOK_LTE)
+        return make_bool(a, below);
+    if (op == TSM_TOK_GT || op == TSM_TOK_GTE)
+        return make_bool(a, !below);
+    return NULL;
+}
+
+static struct tsm_expr *fold_integers(struct tsm_arena *a, enum tsm_token op, int64_t l, int64_t r)
+{
+    switch (op) {
+    case TSM_TOK_ADD:
+        return make_int(a, TSM_EXPR_INTEGER, wrap_add(l, r));
+    case TSM_TOK_SUB:
+        return make_int(a, TSM_EXPR_INTEGER, wrap_sub(l, r));
+    case TSM_TOK_MUL:
+        return make_int(a, TSM_EXPR_INTEGER, wrap_mul(l, r));
+    case TSM_TOK_DIV:
+        return make_number(a, r == 0 ? 0 : (double)l / (double)r);
+    case TSM_TOK_MOD:
+        return make_int(a, TSM_EXPR_INTEGER, r == 0 || r == -1 ? 0 : l % r);
+    case TSM_TOK_BITWISE_AND:
+        return make_int(a, TSM_EXPR_INTEGER, l & r);
+    case TSM_TOK_BITWISE_OR:
+        return make_int(a, TSM_EXPR_INTEGER, l | r);
+    case TSM_TOK_BITWISE_XOR:
+        return make_int(a, TSM_EXPR_INTEGER, l ^ r);
+    default:
+        return compare(a, op, SIGN(l, r));
+    }
+}
+
+static struct tsm_expr *fold_duration(struct tsm_arena *a, enum tsm_token op, int64_t l,
+                                      const struct tsm_expr *r)
+{
+    int64_t t;
+    switch (r->kind) {
+    case TSM_EXPR_DURATION:
+        if (op == TSM_TOK_ADD)
+            return make_int(a, TSM_EXPR_DURATION, wrap_add(l, r->u.integer));
+        if (op == TSM_TOK_SUB)
+            return make_int(a, TSM_EXPR_DURATION, wrap_sub(l, r->u.integer));
+        return compare(a, op, SIGN(l, r->u.integer));
+    case TSM_EXPR_NUMBER:
+    case TSM_EXPR_INTEGER:
+        t = r->kind == TSM_EXPR_INTEGER ? r->u.integer
+            : fabs(r->u.number) < 9e18  ? (int64_t)r->u.number
+                                        : INT64_MIN;
+        if (op == TSM_TOK_MUL)
+            return make_int(a, TSM_EXPR_DURATION, wrap_mul(l, t));
+        if (op == TSM_TOK_DIV)
+            return make_int(a, TSM_EXPR_DURATION, t == 0 ? 0 : t == -1 ? wrap_sub(0, l) : l / t);
+        return NULL;
+    case TSM_EXPR_TIME:
+        return op == TSM_TOK_ADD ? make_int(a, TSM_EXPR_TIME, wrap_add(l, r->u.integer)) : NULL;
+    case TSM_EXPR_STRING:
+        return as_time(r, &t) && op == TSM_TOK_ADD ? make_int(a, TSM_EXPR_TIME, wrap_add(l, t)) : NULL;
+    case TSM_EXPR_NIL:
+        return make_bool(a, false);
+    default:
+        return NULL;
+    }
+}
+
+static struct tsm_expr *fold_time(struct tsm_arena *a, enum tsm_token op, int64_t l, const struct tsm_expr *r)
+{
+    int64_t t;
+    switch (r->kind) {
+    case TSM_EXPR_DURATION:
+    case TSM_EXPR_INTEGER:
+        if (op == TSM_TOK_ADD)
+            return make_int(a, TSM_EXPR_TIME, wrap_add(l, r->u.integer));
+        if (op == TSM_TOK_SUB)
+            return make_int(a, TSM_EXPR_TIME, wrap_sub(l, r->u.integer));
+        return NULL;
+    case TSM_EXPR_TIME:
+        t = r->u.integer;
+        break;
+    case TSM_EXPR_STRING:
+        if (!as_time(r, &t))
+            return NULL;
+        break;
+    case TSM_EXPR_NIL:
+        return make_bool(a, false);
+    default:
+        return NULL;
+    }
+    if (op == TSM_TOK_SUB)
+        return make_int(a, TSM_EXPR_DURATION, wrap_sub(l, t));
+    return compare(a, op, SIGN(l, t));
+}
+
+static struct tsm_expr *fold_integer(struct tsm_arena *a, enum tsm_token op, int64_t l,
+                                     const struct tsm_expr *r)
+{
+    int64_t t;
+    switch (r->kind) {
+    case TSM_EXPR_NUMBER:
+        return fold_number(a, op, (double)l, r->u.number);
+    case TSM_EXPR_INTEGER:
+        return fold_integers(a, op, l, r->u.integer);
+    case TSM_EXPR_UNSIGNED:
+        if (l < 0) {
+            struct tsm_expr *e = fold_negative(a, op, true);
+            if (e)
+                return e;
+        }
+        return fold_unsigned(a, op, (uint64_t)l, r->u.uinteger);
+    case TSM_EXPR_DURATION: /* the integer is a timestamp */
+        if (op == TSM_TOK_ADD)
+            return make_int(a, TSM_EXPR_TIME, wrap_add(l, r->u.integer));
+        if (op == TSM_TOK_SUB)
+            return make_int(a, TSM_EXPR_TIME, wrap_sub(l, r->u.integer));
+        return NULL;
+    case TSM_EXPR_TIME:
+        return fold_duration(a, op, l, r);
+    case TSM_EXPR_STRING:
+        return as_time(r, &t) ? fold_duration(a, op, l, r) : NULL;
+    case TSM_EXPR_NIL:
+        return make_bool(a, false);
+    default:
+        return NULL;
+    }
+}
+
+static struct tsm_expr *fold_string(struct tsm_arena *a, enum tsm_token op, const struct tsm_expr *l,
+                                    const struct tsm_expr *r)
+{
+    int64_t lt, rt;
+    switch (r->kind) {
+    case TSM_EXPR_STRING:
+        if (op == TSM_TOK_EQ || op == TSM_TOK_NEQ) {
+            bool equal = tsm_str_eq(l->u.string, r->u.string);
+            if (as_time(l, &lt) && as_time(r, &rt))
+                equal = lt == rt;
+            return make_bool(a, equal == (op == TSM_TOK_EQ));
+        }
+        if (op == TSM_TOK_ADD) {
+            struct tsm_expr *e = tsm_expr_new(a, TSM_EXPR_STRING);
+            size_t n = l->u.string.n + r->u.string.n;
+            char *p = tsm_arena_bytes(a, n);
+            if (l->u.string.n)
+                memcpy(p, l->u.string.p, l->u.string.n);
+            if (r->u.string.n)
+                memcpy(p + l->u.string.n, r->u.string.p, r->u.string.n);
+            e->u.string = tsm_str(p, n);
+            return e;
+        }
+        return as_time(l, &lt) ? fold_time(a, op, lt, r) : NULL;
+    case TSM_EXPR_DURATION:
+    case TSM_EXPR_TIME:
+    case TSM_EXPR_INTEGER:
+        return as_time(l, &lt) ? fold_time(a, op, lt, r) : NULL;
+    case TSM_EXPR_NIL:
+        return op == TSM_TOK_EQ || op == TSM_TOK_NEQ ? make_bool(a, false) : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* The value of l op r, or NULL when it is not constant. */
+static struct tsm_expr *fold(struct tsm_arena *a, enum tsm_token op, const struct tsm_expr *l,
+                             const struct tsm_expr *r)
+{
+    struct tsm_expr *e;
+    switch (l->kind) {
+    case TSM_EXPR_BOOLEAN:
+        return fold_boolean(a, op, l->u.boolean, r);
+    case TSM_EXPR_DURATION:
+        return fold_duration(a, op, l->u.integer, r);
+    case TSM_EXPR_TIME:
+        return fold_time(a, op, l->u.integer, r);
+    case TSM_EXPR_INTEGER:
+        return fold_integer(a, op, l->u.integer, r);
+    case TSM_EXPR_UNSIGNED:
+        if (r->kind == TSM_EXPR_NUMBER)
+            return fold_number(a, op, (double)l->u.uinteger, r->u.number);
+        if (r->kind == TSM_EXPR_UNSIGNED)
+            return fold_unsigned(a, op, l->u.uinteger, r->u.uinteger);
+        if (r->kind != TSM_EXPR_INTEGER)
+            return NULL;
+        e = r->u.integer < 0 ? fold_negative(a, op, false) : NULL;
+        return e ? e : fold_unsigned(a, op, l->u.uinteger, (uint64_t)r->u.integer);
+    case TSM_EXPR_NUMBER:
+        if (r->kind == TSM_EXPR_NUMBER)
+            return fold_number(a, op, l->u.number, r->u.number);
+        if (r->kind == TSM_EXPR_INTEGER)
+            return fold_number(a, op, l->u.number, (double)r->u.integer);
+        if (r->kind == TSM_EXPR_UNSIGNED)
+            return fold_number(a, op, l->u.number, (double)r->u.uinteger);
+        return r->kind == TSM_EXPR_NIL ? make_bool(a, false) : NULL;
+    case TSM_EXPR_STRING:
+        return fold_string(a, op, l, r);
+    case TSM_EXPR_NIL:
+        return op == TSM_TOK_EQ || op == TSM_TOK_NEQ ? make_bool(a, false) : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static bool is_bool(const struct tsm_expr *e, bool value)
+{
+    return e->kind == TSM_EXPR_BOOLEAN && e->u.boolean == value;
+}
+
+/* l op r of reduced sides. */
+static struct tsm_expr *reduce_binary(struct tsm_arena *a, enum tsm_token op, struct tsm_expr *l,
+                                      struct tsm_expr *r)
+{
+    if (op == TSM_TOK_AND) {
+        if (is_bool(l, false) || is_bool(r, false))
+            return make_bool(a, false);
+        if (is_bool(l, true))
+            return r;
+        if (is_bool(r, true))
+            return l;
+    } else if (op == TSM_TOK_OR) {
+        if (is_bool(l, true) || is_bool(r, true))
+            return make_bool(a, true);
+        if (is_bool(l, false))
+            return r;
+        if (is_bool(r, false))
+            return l;
+    }
+    struct tsm_expr *e = fold(a, op, l, r);
+    return e ? e : tsm_expr_binary(a, op, l, r);
+}
+
+/* As tsm_reduce(), but an operation keeps its parentheses. */
+static struct tsm_expr *reduce(struct tsm_arena *a, const struct tsm_expr *e, const int64_t *now)
+{
+    struct tsm_expr *out, *below;
+    switch (e->kind) {
+    case TSM_EXPR_BINARY:
+        out = reduce_binary(a, e->u.binary.op, reduce(a, e->u.binary.lhs, now),
+                            reduce(a, e->u.binary.rhs, now));
+        break;
+    case TSM_EXPR_PAREN:
+        below = reduce(a, e->u.paren, now);
+        if (below->kind != TSM_EXPR_BINARY)
+            return below;
+        out = tsm_expr_new(a, TSM_EXPR_PAREN);
+        out->u.paren = below;
+        break;
+    case TSM_EXPR_CALL:
+        if (now && e->u.call.nargs == 0 && tsm_str_eq(e->u.call.name, TSM_STR("now")))
+            return make_int(a, TSM_EXPR_TIME, *now);
+        out = tsm_expr_new(a, TSM_EXPR_CALL);
+        out->u.call.name = e->u.call.name;
+        out->u.call.nargs = e->u.call.nargs;
+        out->u.call.args = tsm_arena_calloc(a, e->u.call.nargs * sizeof *out->u.call.args);
+        for (size_t i = 0; i < e->u.call.nargs; i++)
+            out->u.call.args[i] = reduce(a, e->u.call.args[i], now);
+        break;
+    default:
+        return tsm_expr_copy(a, e);
+    }
+    out->pos = e->pos;
+    return out;
+}
+
+struct tsm_expr *tsm_reduce(struct tsm_arena *a, const struct tsm_expr *e, const int64_t *now)
+{
+    struct tsm_expr *out = reduce(a, e, now);
+    return out->kind == TSM_EXPR_PAREN ? out->u.paren : out;
+}
+
+/* ---- conditions -------------------------------------------------------------------------------------------
+ */
+
+struct split {
+    struct tsm_arena *a;
+    int64_t now;
+    struct tsm_err *err;
+};
+
+static void intersect(struct tsm_time_range *r, struct tsm_time_range other)
+{
+    if (other.has_min && (!r->has_min || other.min > r->min)) {
+        r->min = other.min;
+        r->has_min = true;
+    }
+    if (other.has_max && (!r->has_max || other.max < r->max)) {
+        r->max = other.max;
+        r->has_max = true;
+    }
+}
+
+/* influxql's Go type of a node, which its message names. */
+static const char *go_type(const struct tsm_expr *e)
+{
+    switch (e->kind) {
+    case TSM_EXPR_BINARY:
+        return "*influxql.BinaryExpr";
+    case TSM_EXPR_CALL:
+        return "*influxql.Call";
+    case TSM_EXPR_VAR:
+        return "*influxql.VarRef";
+    case TSM_EXPR_WILDCARD:
+        return "*influxql.Wildcard";
+    case TSM_EXPR_REGEX:
+        return "*influxql.RegexLiteral";
+    case TSM_EXPR_DISTINCT:
+        return "*influxql.Distinct";
+    case TSM_EXPR_STRING:
+        return "*influxql.StringLiteral";
+    case TSM_EXPR_UNSIGNED:
+        return "*influxql.UnsignedLiteral";
+    case TSM_EXPR_BOOLEAN:
+        return "*influxql.BooleanLiteral";
+    case TSM_EXPR_NIL:
+        return "*influxql.NilLiteral";
+    case TSM_EXPR_LIST:
+        return "*influxql.ListLiteral";
+    default:
+        return "*influxql.ParenExpr";
+    }
+}
+
+/* time op value. */
+static int time_range(struct split *s, enum tsm_token op, const struct tsm_expr *value,
+                      struct tsm_time_range *range)
+{
+    int64_t t;
+    if (value->kind == TSM_EXPR_STRING && tsm_looks_like_time(value->u.string)) {
+        if (!as_time(value, &t))
+            return tsm_err_set(s->err, TSM_EQUERY, "invalid timestamp string");
+    } else {
+        const struct tsm_expr *lit = tsm_reduce(s->a, value, &s->now);
+        if (lit->kind == TSM_EXPR_TIME || lit->kind == TSM_EXPR_DURATION || lit->kind == TSM_EXPR_INTEGER)
+            t = lit->u.integer;
+        else if (lit->kind == TSM_EXPR_NUMBER)
+            t = lit->u.number >= -9223372036854775808.0 && lit->u.number < 9223372036854775808.0
+                    ? (int64_t)lit->u.number
+                    : INT64_MIN;
+        else
+            return tsm_err_set(s->err, TSM_EQUERY, "invalid operation: time and %s are not compatible",
+                               go_type(lit));
+    }
+
+    *range = (struct tsm_time_range){0};
+    switch (op) {
+    case TSM_TOK_GT:
+    case TSM_TOK_GTE:
+        range->has_min = true;
+        range->min = op == TSM_TOK_GT && t < INT64_MAX ? t + 1 : t;
+        return TSM_OK;
+    case TSM_TOK_LT:
+    case TSM_TOK_LTE:
+        range->has_max = true;
+        range->max = op == TSM_TOK_LT && t > INT64_MIN ? t - 1 : t;
+        return TSM_OK;
+    case TSM_TOK_EQ:
+        *range = (struct tsm_time_range){t, t, true, true};
+        return TSM_OK;
+    default:
+        return tsm_err_set(s->err, TSM_EQUERY, "invalid time comparison operator: %s", tsm_token_text(op));
+    }
+}
+
+static bool is_time(const struct tsm_expr *e)
+{
+    return e->kind == TSM_EXPR_VAR && e->u.var.name.n == 4 && strncasecmp(e->u.var.name.p, "time", 4) == 0;
+}
+
+static enum tsm_token mirrored(enum tsm_token op)
+{
+    switch (op) {
+    case TSM_TOK_GT:
+        return TSM_TOK_LT;
+    case TSM_TOK_LT:
+        return TSM_TOK_GT;
+    case TSM_TOK_GTE:
+        return TSM_TOK_LTE;
+    case TSM_TOK_LTE:
+        return TSM_TOK_GTE;
+    default:
+        return op;
+    }
+}
+
+static int split(struct split *s, const struct tsm_expr *e, struct tsm_expr **rest,
+                 struct tsm_time_range *range)
+{
+    *rest = NULL;
+    *range = (struct tsm_time_range){0};
+    if (e->kind == TSM_EXPR_BINARY) {
+        enum tsm_token op = e->u.binary.op;
+        if (op == TSM_TOK_AND || op == TSM_TOK_OR) {
+            struct tsm_expr *l, *r;
+            struct tsm_time_range right;
+            int code = split(s, e->u.binary.lhs, &l, range);
+            if (!code)
+                code = split(s, e->u.binary.rhs, &r, &right);
+            if (code)
+                return code;
+            intersect(range, right); /* also for OR: influxd knows no other */
+            *rest = l && r ? reduce_binary(s->a, op, l, r) : l ? l : r;
+            return TSM_OK;
+        }
+        if (is_time(e->u.binary.lhs))
+            return time_range(s, op, e->u.binary.rhs, range);
+        if (is_time(e->u.binary.rhs))
+            return time_range(s, mirrored(op), e->u.binary.lhs, range);
+        *rest = reduce(s->a, e, &s->now);
+        return TSM_OK;
+    }
+    if (e->kind == TSM_EXPR_PAREN) {
+        struct tsm_expr *below;
+        int code = split(s, e->u.paren, &below, range);
+        if (code || !below)
+            return code;
+        if (below->kind == TSM_EXPR_BINARY) {
+            *rest = tsm_expr_new(s->a, TSM_EXPR_PAREN);
+            (*rest)->u.paren = below;
+        } else {
+            *rest = below;
+        }
+        return TSM_OK;
+    }
+    if (e->kind == TSM_EXPR_BOOLEAN) {
+        *rest = tsm_expr_copy(s->a, e);
+        return TSM_OK;
+    }
+    struct tsm_buf text = {0};
+    tsm_expr_print(&text, e);
+    int code = tsm_err_set(s->err, TSM_EQUERY, "invalid condition expression: %s", tsm_buf_cstr(&text));
+    tsm_buf_release(&text);
+    return code;
+}
+
+int tsm_condition_split(struct tsm_arena *a, const struct tsm_expr *condition, int64_t now,
+                        struct tsm_expr **rest, struct tsm_time_range *range, struct tsm_err *err)
+{
+    *rest = NULL;
+    *range = (struct tsm_time_range){0};
+    if (!condition)
+        return TSM_OK;
+    struct split s = {a, now, err};
+    int code = split(&s, condition, rest, range);
+    if (code)
+        return code;
+    if (*rest && (*rest)->kind == TSM_EXPR_PAREN)
+        *rest = (*rest)->u.paren;
+    if (*rest && is_bool(*rest, true))
+        *rest = NULL;
+    return TSM_OK;
+}

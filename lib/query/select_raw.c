@@ -1,0 +1,589 @@
+/*
+ * query/select_raw.c: SELECT of fields and tags as they are.
+ *
+ * Groups are answered one after the other. What is in memory at a time is a wave: either the rows of several
+ * small groups, or a slice in time of a large one. Slices of one unit follow each other in the order of the
+ * answer, units do too (their times do not overlap), so the rows of a group come out in order.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "base/time.h"
+#include "query/raw_load.h"
+#include "base/banned.h"
+
+enum {
+    OUT_ROWS = 8192,    /* in one batch for the sink */
+    FIRST_ROWS = 16384, /* aim of the first slice when there is a LIMIT */
+    MOST_ROWS_IN_WAVE = 1 << 24,
+    SAMPLES = 8, /* series per set whose values are counted for an estimate */
+};
+
+struct last { /* the last value of an input, for fill(previous) */
+    bool known;
+    union tsm_value v;
+    struct tsm_buf text;
+};
+
+struct raw {
+    struct tsm_run *r;
+    struct tsm_raw_loader loader;
+    struct tsm_scan *scan;            /* for estimates */
+    size_t most;                      /* rows in a wave */
+    struct tsm_raw_segment *segments; /* of the wave */
+    size_t nsegments, capsegments;
+    size_t estimate; /* of its rows */
+
+    /* what has been given to the sink */
+    uint32_t group;                    /* UINT32_MAX: none yet */
+    bool begun;                        /* its series_begin was called */
+    uint64_t seen;                     /* rows of the group before OFFSET and LIMIT */
+    uint64_t unit_rows;                /* rows of the unit that count */
+    struct tsm_program_space **spaces; /* per thread */
+    struct last *last;                 /* per aux */
+    bool fills;                        /* fill(previous) or fill(number) */
+    bool overflow;                     /* the wave did not fit into memory */
+};
+
+/* ---- output
+ * ------------------------------------------------------------------------------------------------- */
+
+struct out_task {
+    uint32_t segment;
+    size_t from, n; /* rows of the segment, in order */
+};
+
+struct batch { /* gathered rows */
+    struct tsm_run_output output;
+    int64_t *t;     /* own, or in the store */
+    void **buffers; /* own memory of inputs */
+    size_t n;
+};
+
+struct emitting {
+    struct raw *k;
+    struct out_task *tasks;
+    size_t ntasks, captasks;
+};
+
+static void free_batch(struct raw *k, struct batch *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < 2 * k->r->shape->naux + 1; i++)
+        tsm_free(b->buffers[i]);
+    tsm_free(b->buffers);
+    tsm_run_output_release(&b->output);
+    tsm_free(b);
+}
+
+static struct tsm_row_ref ref_at(const struct raw *k, const struct tsm_raw_segment *seg, size_t i)
+{
+    if (seg->order)
+        return seg->order[i];
+    return (struct tsm_row_ref){0, (uint32_t)(k->r->c->descending ? seg->total - 1 - i : i)};
+}
+
+/* A tag of the series, for each row. */
+static void gather_tag(struct raw *k, const struct tsm_raw_segment *seg, const struct out_task *task,
+                       size_t tag, struct tsm_str *to, uint8_t *nulls)
+{
+    size_t nt = k->r->plan->ntags;
+    for (size_t i = 0; i < task->n; i++) {
+        const struct tsm_raw_input *in = &seg->inputs[ref_at(k, seg, task->from + i).input];
+        to[i] = in->unit->values[(size_t)in->series * nt + tag];
+        nulls[i] = to[i].n == 0;
+    }
+}
+
+static void gather_field(struct raw *k, const struct tsm_raw_segment *seg, const struct out_task *task,
+                         size_t field, size_t size, char *to, uint8_t *nulls)
+{
+    for (size_t i = 0; i < task->n; i++) {
+        struct tsm_row_ref ref = ref_at(k, seg, task->from + i);
+        const struct tsm_raw_input *in = &seg->inputs[ref.input];
+        const struct tsm_raw_column *c = &in->store->columns[field];
+        size_t row = in->first + ref.row;
+        nulls[i] = c->nulls && c->nulls[row];
+        if (size == 8)
+            memcpy(to + i * 8, (const char *)c->values + row * 8, 8);
+        else
+            memcpy(to + i * size, (const char *)c->values + row * size, size);
+    }
+}
+
+static bool any_set(const uint8_t *p, size_t n)
+{
+    return n && (p[0] || memchr(p, 1, n));
+}
+
+static void gather_input(struct raw *k, const struct tsm_raw_segment *seg, const struct out_task *task,
+                         size_t aux, struct batch *b)
+{
+    const struct tsm_aux *a = &k->r->shape->aux[aux];
+    struct tsm_vec *v = &b->output.inputs[aux];
+    *v = (struct tsm_vec){.type = a->vec};
+    if (a->index == SIZE_MAX)
+        return;
+    size_t size = tsm_vec_size(a->vec);
+    if (a->type != TSM_DATA_TAG && !seg->order && !k->r->c->descending) { /* where it is */
+        const struct tsm_raw_input *in = &seg->inputs[0];
+        const struct tsm_raw_column *c = &in->store->columns[a->index];
+        size_t row = in->first + task->from;
+        v->v.p = (const char *)c->values + row * size;
+        v->nulls = c->nulls && any_set(c->nulls + row, task->n) ? c->nulls + row : NULL;
+        return;
+    }
+    char *values = b->buffers[2 * aux + 1] = tsm_alloc(task->n * size);
+    uint8_t *nulls = b->buffers[2 * aux + 2] = tsm_alloc(task->n);
+    v->v.p = values;
+    if (a->type == TSM_DATA_TAG)
+        gather_tag(k, seg, task, a->index, (struct tsm_str *)values, nulls);
+    else
+        gather_field(k, seg, task, a->index, size, values, nulls);
+    if (any_set(nulls, task->n))
+        v->nulls = nulls;
+}
+
+static struct tsm_program_space *space_of(struct raw *k, unsigned thread)
+{
+    if (!k->spaces[thread])
+        k->spaces[thread] = tsm_program_space_new();
+    return k->spaces[thread];
+}
+
+static int gather(void *ctx, size_t number, unsigned thread, void **slot, struct tsm_err *err)
+{
+    struct emitting *e = ctx;
+    struct raw *k = e->k;
+    const struct out_task *task = &e->tasks[number];
+    const struct tsm_raw_segment *seg = &k->segments[task->segment];
+    struct batch *b = tsm_calloc(1, sizeof *b);
+    *slot = b;
+    tsm_run_output_init(&b->output, k->r->shape);
+    b->buffers = tsm_calloc(2 * k->r->shape->naux + 1, sizeof *b->buffers);
+    b->n = task->n;
+    if (!seg->order && !k->r->c->descending) {
+        b->t = seg->inputs[0].store->t + seg->inputs[0].first + task->from;
+    } else {
+        b->t = b->buffers[0] = tsm_alloc(task->n * sizeof *b->t);
+        for (size_t i = 0; i < task->n; i++) {
+            struct tsm_row_ref ref = ref_at(k, seg, task->from + i);
+            const struct tsm_raw_input *in = &seg->inputs[ref.input];
+            b->t[i] = in->store->t[in->first + ref.row];
+        }
+    }
+    for (size_t a = 0; a < k->r->shape->naux; a++)
+        gather_input(k, seg, task, a, b);
+    return k->fills ? TSM_OK : tsm_run_columns(&b->output, space_of(k, thread), b->t, b->n, err);
+}
+
+static int end_group(struct raw *k, struct tsm_err *err)
+{
+    bool begun = k->begun;
+    for (size_t i = 0; k->last && i < k->r->shape->naux; i++)
+        tsm_buf_release(&k->last[i].text);
+    tsm_free(k->last);
+    k->last = NULL;
+    k->begun = false;
+    k->seen = 0;
+    return begun ? k->r->sink->series_end(k->r->sink, err) : TSM_OK;
+}
+
+/* Cuts [0, n) to what OFFSET and LIMIT leave of the group; returns the number of rows, the first one in
+ * *from. */
+static size_t limited(struct raw *k, size_t n, size_t *from)
+{
+    uint64_t offset = (uint64_t)k->r->c->stmt->offset, limit = (uint64_t)k->r->c->stmt->limit;
+    if (offset && !limit) {
+        /* influxd reads no more than OFFSET + 1 rows of each shard then. */
+        uint64_t left = k->unit_rows > offset ? 0 : offset + 1 - k->unit_rows;
+        if (n > left)
+            n = (size_t)left;
+        k->unit_rows += n;
+    }
+    uint64_t first = k->seen, last = k->seen + n; /* numbers of these rows in the group */
+    k->seen = last;
+    uint64_t lo = offset, hi = limit ? offset + limit : UINT64_MAX;
+    if (first < lo)
+        first = lo < last ? lo : last;
+    if (last > hi)
+        last = hi > first ? hi : first;
+    *from = (size_t)(first - (k->seen - n));
+    return (size_t)(last - first);
+}
+
+static struct tsm_cells shifted(struct tsm_cells c, size_t from)
+{
+    size_t size = c.type == TSM_CELL_STRING ? sizeof(struct tsm_str) : c.type == TSM_CELL_BOOLEAN ? 1 : 8;
+    c.v.b += from * size;
+    if (c.nulls)
+        c.nulls += from;
+    return c;
+}
+
+static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err);
+
+static int emit(void *ctx, size_t number, void *slot, struct tsm_err *err)
+{
+    struct emitting *e = ctx;
+    struct raw *k = e->k;
+    struct batch *b = slot;
+    const struct tsm_raw_segment *seg = &k->segments[e->tasks[number].segment];
+    struct tsm_sink *sink = k->r->sink;
+    int code = TSM_OK;
+    if (seg->group != k->group) {
+        code = end_group(k, err);
+        k->group = seg->group;
+        k->unit_rows = 0;
+    } else if (seg->first_of_unit && e->tasks[number].from == 0) {
+        k->unit_rows = 0;
+    }
+    size_t from, n = limited(k, b->n, &from);
+    if (!code && k->fills && n)
+        code = raw_fill(k, b, err);
+    if (!code && n && !k->begun) {
+        struct tsm_series_head head = tsm_group_head(k->r, &k->r->plan->groups[k->group]);
+        code = sink->series_begin(sink, &head, err);
+        k->begun = true;
+    }
+    if (!code && n) {
+        struct tsm_rows rows = {n, b->output.cells};
+        if (from)
+            for (size_t i = 0; i < k->r->shape->ncolumns; i++)
+                b->output.cells[i] = shifted(b->output.cells[i], from);
+        code = sink->rows(sink, &rows, err);
+    }
+    free_batch(k, b);
+    return code;
+}
+
+static void drop(void *ctx, void *slot)
+{
+    free_batch(((struct emitting *)ctx)->k, slot);
+}
+
+/* ---- fill() without an aggregate --------------------------------------------------------------------------
+ */
+
+/* influxd puts the fill value, as a number, wherever a field is missing; tags and strings have no such value
+ * here. */
+static void fill_number(const struct tsm_expr *value, struct tsm_vec *v, size_t n)
+{
+    bool integer = value->kind == TSM_EXPR_INTEGER;
+    double f = integer ? (double)value->u.integer : value->u.number;
+    int64_t i = integer ? value->u.integer : (int64_t)value->u.number;
+    if (!v->nulls || v->type > TSM_VEC_UNSIGNED)
+        return;
+    for (size_t k = 0; k < n; k++) {
+        if (!v->nulls[k])
+            continue;
+        if (v->type == TSM_VEC_FLOAT)
+            ((double *)(uintptr_t)v->v.f)[k] = f;
+        else
+            ((int64_t *)(uintptr_t)v->v.i)[k] = i;
+    }
+    v->nulls = NULL;
+}
+
+static void fill_previous(struct last *last, struct tsm_vec *v, uint8_t *nulls, size_t n)
+{
+    size_t size = tsm_vec_size(v->type);
+    char *values = (char *)(uintptr_t)v->v.p;
+    size_t missing = 0;
+    for (size_t i = 0; i < n; i++) {
+        nulls[i] = v->nulls && v->nulls[i];
+        if (!nulls[i]) {
+            memcpy(&last->v, values + i * size, size);
+            last->known = true;
+        } else if (last->known) {
+            memcpy(values + i * size, &last->v, size);
+            nulls[i] = 0;
+        }
+        missing += nulls[i];
+    }
+    if (v->type == TSM_VEC_STRING && last->known) { /* its bytes go away with the batch */
+        struct tsm_str s = last->v.s;
+        if (!s.n || s.p < (char *)last->text.data || s.p >= (char *)last->text.data + last->text.len) {
+            tsm_buf_reset(&last->text);
+            tsm_buf_str(&last->text, s);
+        }
+        last->v.s = tsm_buf_view(&last->text);
+    }
+    v->nulls = missing ? nulls : NULL;
+}
+
+static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err)
+{
+    const struct tsm_shape *s = k->r->shape;
+    const struct tsm_expr *value = tsm_run_fill_value(k->r);
+    if (!k->last)
+        k->last = tsm_calloc(s->naux + 1, sizeof *k->last);
+    for (size_t a = 0; a < s->naux; a++) {
+        struct tsm_vec *v = &b->output.inputs[a];
+        if (!v->v.p)
+            continue;
+        size_t size = tsm_vec_size(v->type);
+        if (!b->buffers[2 * a + 1]) { /* it is in the store, which is not ours to change */
+            b->buffers[2 * a + 1] = tsm_alloc(b->n * size);
+            memcpy(b->buffers[2 * a + 1], v->v.p, b->n * size);
+            v->v.p = b->buffers[2 * a + 1];
+            b->buffers[2 * a + 2] = tsm_alloc(b->n);
+        }
+        if (value)
+            fill_number(value, v, b->n);
+        else
+            fill_previous(&k->last[a], v, b->buffers[2 * a + 2], b->n);
+    }
+    return tsm_run_columns(&b->output, space_of(k, 0), b->t, b->n, err);
+}
+
+/* ---- waves
+ * -------------------------------------------------------------------------------------------------- */
+
+static void clear_wave(struct raw *k)
+{
+    for (size_t i = 0; i < k->nsegments; i++)
+        tsm_free(k->segments[i].inputs);
+    k->nsegments = 0;
+    k->estimate = 0;
+}
+
+static int emit_wave(struct raw *k, struct tsm_err *err)
+{
+    struct emitting e = {.k = k};
+    for (size_t i = 0; i < k->nsegments; i++) {
+        for (size_t from = 0; from < k->segments[i].total; from += OUT_ROWS) {
+            size_t left = k->segments[i].total - from;
+            TSM_GROW(e.tasks, e.ntasks + 1, e.captasks);
+            e.tasks[e.ntasks++] = (struct out_task){(uint32_t)i, from, left < OUT_ROWS ? left : OUT_ROWS};
+        }
+    }
+    struct tsm_parallel p = {
+        .jobs = k->r->jobs, .tasks = e.ntasks, .ctx = &e, .work = gather, .emit = emit, .drop = drop};
+    int code = tsm_parallel_run(&p, err);
+    tsm_free(e.tasks);
+    return code;
+}
+
+/* Loads and emits what is in k->segments. k->overflow tells that nothing was emitted because it does not fit.
+ */
+static int run_wave(struct raw *k, struct tsm_err *err)
+{
+    struct tsm_raw_load load;
+    k->overflow = false;
+    if (k->nsegments == 0)
+        return TSM_OK;
+    int code = tsm_raw_load(&k->loader, k->segments, k->nsegments, k->most + k->most / 2, &load, err);
+    if (code) {
+        k->overflow = code == TSM_ESTOP;
+        return k->overflow ? tsm_memory_error(k->r, err) : code;
+    }
+    code = emit_wave(k, err);
+    tsm_raw_load_release(&load, k->segments, k->nsegments);
+    return code;
+}
+
+struct part { /* the sets that a segment is made of, usually one */
+    const struct tsm_unit *unit;
+    const struct tsm_plan_set *set;
+};
+
+static void add_segment(struct raw *k, uint32_t group, const struct part *parts, size_t nparts, int64_t tmin,
+                        int64_t tmax, bool first)
+{
+    TSM_GROW(k->segments, k->nsegments + 1, k->capsegments);
+    struct tsm_raw_segment *seg = &k->segments[k->nsegments++];
+    *seg = (struct tsm_raw_segment){.group = group, .tmin = tmin, .tmax = tmax, .first_of_unit = first};
+    for (size_t i = 0; i < nparts; i++)
+        seg->ninputs += parts[i].set->to - parts[i].set->from;
+    seg->inputs = tsm_calloc(seg->ninputs, sizeof *seg->inputs);
+    size_t n = 0;
+    for (size_t i = 0; i < nparts; i++) {
+        uint32_t count = parts[i].set->to - parts[i].set->from;
+        for (uint32_t s = 0; s < count; s++) {
+            uint32_t series = k->r->c->descending ? parts[i].set->to - 1 - s : parts[i].set->from + s;
+            seg->inputs[n++] = (struct tsm_raw_input){.unit = parts[i].unit, .series = series};
+        }
+    }
+}
+
+struct guess { /* rows of a set: how many, and from when to when */
+    double rows;
+    int64_t tmin, tmax;
+};
+
+static int estimate(struct raw *k, const struct part *part, struct guess *g, struct tsm_err *err)
+{
+    const struct tsm_plan *p = k->r->plan;
+    const struct tsm_compiled *c = k->r->c;
+    uint32_t n = part->set->to - part->set->from, step = n / SAMPLES + 1, sampled = 0;
+    *g = (struct guess){0, INT64_MAX, INT64_MIN};
+    for (uint32_t s = part->set->from; s < part->set->to; s += step, sampled++) {
+        uint64_t rows = 0;
+        for (size_t f = 0; f < p->nfields; f++) {
+            uint32_t key = part->unit->keys[(size_t)s * p->nfields + f];
+            if (key == TSM_NO_KEY || !k->loader.wanted[f])
+                continue;
+            uint64_t count;
+            int64_t tmin, tmax;
+            tsm_key_range(part->unit->shard, key, &tmin, &tmax);
+            int code = tsm_scan_count(k->scan, part->unit->shard, key, c->tmin, c->tmax, &count, err);
+            if (code)
+                return code;
+            if (count == 0)
+                continue;
+            if (count > rows)
+                rows = count;
+            if (tmin < g->tmin)
+                g->tmin = tmin;
+            if (tmax > g->tmax)
+                g->tmax = tmax;
+        }
+        g->rows += (double)rows;
+    }
+    if (sampled)
+        g->rows *= (double)n / sampled;
+    if (g->tmin < c->tmin)
+        g->tmin = c->tmin;
+    if (g->tmax > c->tmax)
+        g->tmax = c->tmax;
+    return TSM_OK;
+}
+
+static bool satisfied(const struct raw *k, uint32_t group)
+{
+    const struct tsm_select *s = k->r->c->stmt;
+    if (k->group != group)
+        return false;
+    if (s->limit)
+        return k->seen >= (uint64_t)(s->offset + s->limit);
+    return s->offset && k->unit_rows > (uint64_t)s->offset;
+}
+
+/* A large set, slice by slice. */
+static int run_slices(struct raw *k, uint32_t group, const struct part *parts, size_t nparts, struct guess g,
+                      struct tsm_err *err)
+{
+    const struct tsm_compiled *c = k->r->c;
+    bool down = c->descending, first = true;
+    double span = (double)g.tmax - (double)g.tmin + 1, aim = (double)k->most;
+    if (c->stmt->limit || c->stmt->offset) {
+        aim = 2.0 * (double)(c->stmt->limit + c->stmt->offset);
+        aim = aim < FIRST_ROWS ? FIRST_ROWS : aim > (double)k->most ? (double)k->most : aim;
+    }
+    int64_t at = down ? c->tmax : c->tmin; /* the next slice starts here */
+    int64_t edge = down ? g.tmax : g.tmin; /* where its width is counted from */
+    for (;;) {
+        double width = span * aim / (g.rows + 1);
+        int64_t end;
+        bool last;
+        if (down) {
+            last = width >= (double)edge - (double)g.tmin;
+            end = last ? c->tmin : edge - (int64_t)width;
+        } else {
+            last = width >= (double)g.tmax - (double)edge;
+            end = last ? c->tmax : edge + (int64_t)width;
+        }
+        add_segment(k, group, parts, nparts, down ? end : at, down ? at : end, first);
+        int code = run_wave(k, err);
+        clear_wave(k);
+        if (k->overflow) {
+            if (at == end || width < 1)
+                return code;
+            aim /= 4;
+            if (last) { /* the estimate of the range was wrong: measure from here */
+                g.tmin = down ? c->tmin : at > g.tmin ? at : g.tmin;
+                span = (double)g.tmax - (double)g.tmin + 1;
+            }
+            continue;
+        }
+        if (code || last || satisfied(k, group) || at == end)
+            return code;
+        first = false;
+        at = edge = down ? end - 1 : end + 1;
+        aim = aim * 4 > (double)k->most ? (double)k->most : aim * 4;
+    }
+}
+
+/* One segment's worth of the group: into the wave when it is small. */
+static int run_parts(struct raw *k, uint32_t group, const struct part *parts, size_t nparts,
+                     struct tsm_err *err)
+{
+    struct guess g = {0, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < nparts; i++) {
+        struct guess one;
+        int code = estimate(k, &parts[i], &one, err);
+        if (code)
+            return code;
+        g.rows += one.rows;
+        g.tmin = one.tmin < g.tmin ? one.tmin : g.tmin;
+        g.tmax = one.tmax > g.tmax ? one.tmax : g.tmax;
+    }
+    const struct tsm_select *s = k->r->c->stmt;
+    size_t small = s->limit || s->offset ? 4 * FIRST_ROWS : k->most;
+    if (k->nsegments && k->estimate + (size_t)g.rows > small) {
+        int code = run_wave(k, err);
+        clear_wave(k);
+        if (code || satisfied(k, group))
+            return code;
+    }
+    if (g.rows > (double)small)
+        return run_slices(k, group, parts, nparts, g, err);
+    k->estimate += (size_t)g.rows + 1;
+    add_segment(k, group, parts, nparts, k->r->c->tmin, k->r->c->tmax, true);
+    return TSM_OK;
+}
+
+static int run_group(struct raw *k, uint32_t number, struct tsm_err *err)
+{
+    const struct tsm_plan *p = k->r->plan;
+    const struct tsm_plan_group *g = &p->groups[number];
+    struct part *parts = tsm_realloc_array(NULL, g->nsets, sizeof *parts);
+    bool several = false; /* sources that name the measurement: their times may overlap */
+    for (size_t i = 0; i < g->nsets; i++) {
+        size_t m = g->first_set + (k->r->c->descending ? g->nsets - 1 - i : i);
+        const struct tsm_unit *u = &p->units[p->members[m].unit];
+        parts[i] = (struct part){u, &u->sets[p->members[m].set]};
+        several = several || u->source != parts[0].unit->source;
+    }
+    int code = TSM_OK;
+    if (several)
+        code = run_parts(k, number, parts, g->nsets, err);
+    else
+        for (size_t i = 0; i < g->nsets && !code && !satisfied(k, number); i++)
+            code = run_parts(k, number, &parts[i], 1, err);
+    tsm_free(parts);
+    return code;
+}
+
+int tsm_run_raw(struct tsm_run *r, struct tsm_err *err)
+{
+    struct raw k = {.r = r, .group = UINT32_MAX, .scan = tsm_scan_new()};
+    tsm_raw_loader_init(&k.loader, r);
+    k.spaces = tsm_calloc(r->jobs, sizeof *k.spaces);
+    k.fills = r->c->stmt->fill == TSM_FILL_NUMBER || r->c->stmt->fill == TSM_FILL_PREVIOUS;
+    k.most = r->memory / 4 * 3 / k.loader.row_bytes;
+    if (k.most > MOST_ROWS_IN_WAVE)
+        k.most = MOST_ROWS_IN_WAVE;
+
+    int code = k.most < 1024 ? tsm_memory_error(r, err) : TSM_OK;
+    for (size_t i = 0; i < r->plan->ngroups && !code; i++)
+        code = run_group(&k, (uint32_t)(r->c->descending ? r->plan->ngroups - 1 - i : i), err);
+    if (!code)
+        code = run_wave(&k, err);
+    clear_wave(&k);
+    if (code)
+        k.begun = false; /* the statement's end tells */
+    int ended = end_group(&k, err);
+    code = code ? code : ended;
+
+    for (size_t i = 0; i < r->jobs; i++)
+        tsm_program_space_free(k.spaces[i]);
+    tsm_free(k.spaces);
+    tsm_free(k.segments);
+    tsm_scan_free(k.scan);
+    tsm_raw_loader_release(&k.loader);
+    return code;
+}
