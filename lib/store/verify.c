@@ -10,6 +10,7 @@
 #include "format/influx_wal.h"
 #include "format/meta_db.h"
 #include "store/data_dir.h"
+#include "store/sources.h"
 #include "store/verify_tsm.h"
 #include "base/banned.h"
 
@@ -340,15 +341,6 @@ static int verify_data_dir(struct tsm_verify *v, const char *dir, struct tsm_err
     return r;
 }
 
-static bool is_data_dir(const struct tsm_fs *fs, const char *dir)
-{
-    char *data = tsm_path_join(dir, "data"), *meta = tsm_path_meta(dir);
-    bool is = tsm_fs_exists(fs, data) || tsm_fs_exists(fs, meta);
-    tsm_free(data);
-    tsm_free(meta);
-    return is;
-}
-
 static int verify_file(struct tsm_verify *v, const char *path, struct tsm_err *err)
 {
     const char *name = base_name(path);
@@ -377,7 +369,7 @@ int tsm_verify_path(struct tsm_verify *v, const char *path, struct tsm_err *err)
         return tsm_err_sys(err, -e, "open %s", path);
     if (!st.is_dir)
         return verify_file(v, path, err);
-    if (is_data_dir(v->fs, path))
+    if (tsm_is_data_dir(v->fs, path))
         return verify_data_dir(v, path, err);
     const struct tsm_verify_stats *s = &v->stats;
     uint64_t before = s->files + s->tombstones + s->segments + s->metas;

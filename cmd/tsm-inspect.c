@@ -1,0 +1,106 @@
+/* cmd/tsm-inspect.c: verify, dump, export, report: what one needs to trust a binary format. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/inspect.h"
+#include "base/banned.h"
+
+static struct tsm_inspect in;
+
+static const struct tsm_option options[] = {
+    TSM_OPT_DATA(&in.common),
+    TSM_OPT_DB(&in.common),
+    {'p', "rp", TSM_OPT_STRING, "NAME", "retention policy (default: all)", NULL, NULL, &in.common.rp},
+    {'f', "format", TSM_OPT_CHOICE, "NAME",
+     "of dump (default: table on a terminal, else tsv) and report (table)", "table csv tsv json jsonl", NULL,
+     &in.format},
+    {0, "blocks", TSM_OPT_FLAG, NULL, "dump: a line per block instead of per key", NULL, NULL, &in.blocks},
+    {0, "start", TSM_OPT_STRING, "TIME", "export: points at or after TIME (RFC 3339, a date, or nanoseconds)",
+     NULL, NULL, &in.start},
+    {0, "end", TSM_OPT_STRING, "TIME", "export: points before TIME", NULL, NULL, &in.end},
+    {0, "header", TSM_OPT_FLAG, NULL,
+     "export: comments that name database and policy, as influx -import reads them", NULL, NULL, &in.header},
+    {0, "top", TSM_OPT_COUNT, "N", "report: how many measurements and tags (default 20)", NULL, NULL,
+     &in.top},
+    {0, "skip-corrupt", TSM_OPT_FLAG, NULL, "leave damage out, say so, and go on; the exit status is still 5",
+     NULL, NULL, &in.skip_corrupt},
+    TSM_OPT_JOBS(&in.common),
+    TSM_OPT_CONFIG(&in.common),
+    TSM_OPT_SUMMARY(&in.common),
+    TSM_OPT_QUIET(&in.common),
+    TSM_OPT_VERBOSE(&in.common),
+};
+
+static const struct tsm_program program = {
+    .name = "tsm-inspect",
+    .synopsis = "[OPTION]... verify|dump|export|report [DIR|FILE]...",
+    .summary = "Prove, show and export what is in TSM files.",
+    .details = "commands:\n"
+               "  verify    check every checksum, block, index, tombstone and log; a line per fault\n"
+               "  dump      keys of TSM files (with --blocks: their blocks); entries of tombstones and logs\n"
+               "  export    all points as line protocol, overlap resolved and deletes applied\n"
+               "  report    series, cardinality of measurements and tags, bytes per value and encoding\n"
+               "\n"
+               "An operand is a data directory, any directory with TSM files, or a file; without one it is\n"
+               "the data directory of -d.\n"
+               "\n"
+               "examples:\n"
+               "  tsm-inspect verify /var/lib/influxdb\n"
+               "  tsm-inspect dump --blocks data/data/db/autogen/2/000000001-000000001.tsm | sort -t "
+               "\"$(printf '\\t')\" -k4nr\n"
+               "  tsm-inspect export -b db --start 2024-05-01 data | gzip > db.lp.gz\n"
+               "  tsm-inspect report -f json data | jq '.tags[0]'\n"
+               "\n"
+               "exit status: 0 done, 1 failed, 2 wrong usage, 5 damage found\n",
+    .options = options,
+    .noptions = sizeof options / sizeof *options,
+    .common = &in.common,
+};
+
+static const struct command {
+    const char *name;
+    int (*run)(struct tsm_inspect *in, int *status, struct tsm_err *err);
+} commands[] = {
+    {"verify", tsm_inspect_verify},
+    {"dump", tsm_inspect_dump},
+    {"export", tsm_inspect_export},
+    {"report", tsm_inspect_report},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    tsm_program_start();
+    int first = tsm_options_parse(&program, argc, argv);
+    if (first == argc)
+        tsm_usage(&program, "no command given: verify, dump, export or report");
+    const struct command *command = find_command(argv[first]);
+    if (!command)
+        tsm_usage(&program, "unknown command '%s': verify, dump, export or report", argv[first]);
+    in.program = &program;
+    in.fs = &tsm_fs_posix;
+    in.operands = argv + first + 1;
+    in.noperands = (size_t)(argc - first - 1);
+    tsm_inspect_start(&in);
+
+    struct tsm_err err = {0};
+    int status = TSM_EXIT_OK;
+    int code = command->run(&in, &status, &err);
+    if (code != TSM_OK) {
+        tsm_complain(&program, "%s", err.msg);
+        status = tsm_exit_status(code);
+    }
+    if (tsm_output_close(&in.out, &err) != TSM_OK && code == TSM_OK) {
+        tsm_complain(&program, "%s", err.msg);
+        status = TSM_EXIT_FAILED;
+    }
+    tsm_output_release(&in.out);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* cli/inspect.c: what the commands of tsm-inspect share. */
+#include "cli/inspect.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parallel.h"
+#include "cli/list_json.h"
+#include "cli/result_writer.h"
+#include "base/banned.h"
+
+static void report_damage(void *ctx, const char *message)
+{
+    struct tsm_inspect *in = ctx;
+    __atomic_add_fetch(&in->skipped, 1, __ATOMIC_RELAXED);
+    tsm_complain(in->program, "left out: %s", message);
+}
+
+void tsm_inspect_start(struct tsm_inspect *in)
+{
+    tsm_output_init(&in->out, STDOUT_FILENO);
+    in->damage = (struct tsm_damage){.skip = in->skip_corrupt, .report = report_damage, .ctx = in};
+    if (in->common.jobs == 0)
+        in->common.jobs = tsm_cpu_count();
+    if (in->common.jobs > 256)
+        in->common.jobs = 256;
+    if (!in->common.data)
+        in->common.data = "tsm-data";
+    if (in->noperands == 0) {
+        in->operands = (char **)&in->common.data;
+        in->noperands = 1;
+    }
+}
+
+int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct tsm_err *err)
+{
+    *s = (struct tsm_sources){0};
+    for (size_t i = 0; i < in->noperands; i++) {
+        int r = tsm_sources_add(in->fs, in->operands[i], tsm_str_of(in->common.database),
+                                tsm_str_of(in->common.rp), s, err);
+        if (r != TSM_OK) {
+            tsm_sources_release(s);
+            return r;
+        }
+    }
+    return TSM_OK;
+}
+
+struct tsm_sink *tsm_inspect_open_sink(struct tsm_inspect *in, const char *format)
+{
+    const char *name = in->format ? in->format : format;
+    if (strcmp(name, "json") == 0)
+        return tsm_list_json_new(&in->out);
+    struct tsm_result_options opt = {.header = true};
+    tsm_format_by_name(tsm_str_of(name), &opt.format);
+    struct tsm_sink *s = tsm_result_writer_new(&opt, &in->out);
+    s->statement_begin(s, 0, NULL);
+    return s;
+}
+
+int tsm_inspect_close_sink(struct tsm_inspect *in, struct tsm_sink *s, const char *format, int code,
+                           struct tsm_err *err)
+{
+    const char *name = in->format ? in->format : format;
+    bool json = strcmp(name, "json") == 0;
+    if (code != TSM_OK) {
+        if (json)
+            tsm_list_json_free(s);
+        else
+            tsm_result_writer_free(s);
+        return code;
+    }
+    if (json)
+        return tsm_list_json_finish(s, err);
+    code = s->statement_end(s, NULL, err);
+    if (code == TSM_OK)
+        return tsm_result_writer_finish(s, err);
+    tsm_result_writer_free(s);
+    return code;
+}
+
+void tsm_inspect_say(const struct tsm_inspect *in, const char *fmt, ...)
+{
+    if (in->common.quiet)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "%s: ", in->program->name);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}

@@ -1,0 +1,234 @@
+/* cli/inspect_dump.c: tsm-inspect dump: what is in single files: keys or blocks of TSM files, tombstones, log
+ * entries. */
+#include "cli/inspect.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli/rowset.h"
+#include "codec/block.h"
+#include "format/influx_wal.h"
+#include "store/data_dir.h"
+#include "base/banned.h"
+
+#define KEY_COLUMNS "key:s type:s blocks:i values:i first:t last:t bytes:i"
+#define BLOCK_COLUMNS                                                                                      \
+    "key:s type:s offset:i bytes:i values:i first:t last:t time_encoding:s time_bytes:i value_encoding:s " \
+    "value_bytes:i"
+#define TOMBSTONE_COLUMNS "key:s first:t last:t"
+#define LOG_COLUMNS "key:s entry:s type:s values:i first:t last:t"
+
+struct dump {
+    struct tsm_inspect *in;
+    struct tsm_sink *sink;
+    bool several; /* files */
+};
+
+/* ---- TSM files ------------------------------------------------------------------------------------------
+ */
+
+/* A block's CRC and header. */
+static int look_at_block(const struct tsm_reader *r, const struct tsm_entry *e, struct tsm_block_info *info,
+                         struct tsm_err *err)
+{
+    const uint8_t *p;
+    size_t len;
+    int c = tsm_reader_block(r, e, &p, &len, err);
+    if (c != TSM_OK)
+        return c;
+    c = tsm_block_info(p, len, info, err);
+    return c == TSM_OK
+               ? c
+               : tsm_err_wrap(err, c, "%s: offset %llu: block", r->path, (unsigned long long)e->offset);
+}
+
+static int dump_block(struct tsm_rowset *rows, const struct tsm_reader *r, size_t key,
+                      const struct tsm_entry *e, const struct tsm_block_info *info, struct tsm_err *err)
+{
+    tsm_rowset_text(rows, tsm_reader_key(r, key));
+    tsm_rowset_text(rows, tsm_str_of(tsm_type_name(tsm_reader_type(r, key))));
+    tsm_rowset_int(rows, (int64_t)e->offset);
+    tsm_rowset_int(rows, e->size);
+    tsm_rowset_int(rows, (int64_t)info->n);
+    tsm_rowset_time(rows, e->tmin);
+    tsm_rowset_time(rows, e->tmax);
+    tsm_rowset_text(rows, tsm_str_of(info->time_encoding));
+    tsm_rowset_int(rows, (int64_t)info->time_bytes);
+    tsm_rowset_text(rows, tsm_str_of(info->value_encoding));
+    tsm_rowset_int(rows, (int64_t)info->value_bytes);
+    return tsm_rowset_next(rows, err);
+}
+
+static int dump_key(struct dump *d, struct tsm_rowset *rows, const struct tsm_reader *r, size_t key,
+                    struct tsm_err *err)
+{
+    size_t n = tsm_reader_entries(r, key);
+    int64_t values = 0, bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct tsm_entry e = tsm_reader_entry(r, key, i);
+        struct tsm_block_info info;
+        int c = look_at_block(r, &e, &info, err);
+        if (c != TSM_OK && tsm_damage_pass(&d->in->damage, err) == TSM_OK)
+            continue;
+        if (c == TSM_OK && d->in->blocks)
+            c = dump_block(rows, r, key, &e, &info, err);
+        if (c != TSM_OK)
+            return c;
+        values += (int64_t)info.n;
+        bytes += e.size;
+    }
+    if (d->in->blocks)
+        return TSM_OK;
+    tsm_rowset_text(rows, tsm_reader_key(r, key));
+    tsm_rowset_text(rows, tsm_str_of(tsm_type_name(tsm_reader_type(r, key))));
+    tsm_rowset_int(rows, (int64_t)n);
+    tsm_rowset_int(rows, values);
+    tsm_rowset_time(rows, tsm_reader_entry(r, key, 0).tmin);
+    tsm_rowset_time(rows, tsm_reader_entry(r, key, n - 1).tmax);
+    tsm_rowset_int(rows, bytes);
+    return tsm_rowset_next(rows, err);
+}
+
+static int dump_tsm(struct dump *d, const char *path, struct tsm_err *err)
+{
+    struct tsm_reader *r;
+    struct tsm_rowset rows;
+    int c = tsm_reader_open_bare(d->in->fs, path, &r, err);
+    if (c != TSM_OK)
+        return tsm_damage_pass(&d->in->damage, err);
+    c = tsm_rowset_begin(&rows, d->sink, tsm_str_of(path), d->several,
+                         d->in->blocks ? BLOCK_COLUMNS : KEY_COLUMNS, err);
+    for (size_t i = 0; i < r->nkeys && c == TSM_OK; i++)
+        c = dump_key(d, &rows, r, i, err);
+    c = tsm_rowset_end(&rows, c, err);
+    tsm_reader_close(r);
+    return c;
+}
+
+/* ---- tombstones and influxd's log -----------------------------------------------------------------------
+ */
+
+static int dump_tombstone(struct dump *d, const char *path, struct tsm_err *err)
+{
+    struct tsm_tombstones t;
+    struct tsm_rowset rows;
+    int c = tsm_tombstones_read(d->in->fs, path, &t, err);
+    if (c != TSM_OK)
+        return tsm_damage_pass(&d->in->damage, err);
+    c = tsm_rowset_begin(&rows, d->sink, tsm_str_of(path), d->several, TOMBSTONE_COLUMNS, err);
+    for (size_t i = 0; i < t.n && c == TSM_OK; i++) {
+        tsm_rowset_text(&rows, t.items[i].key);
+        tsm_rowset_time(&rows, t.items[i].tmin);
+        tsm_rowset_time(&rows, t.items[i].tmax);
+        c = tsm_rowset_next(&rows, err);
+    }
+    c = tsm_rowset_end(&rows, c, err);
+    tsm_tombstones_release(&t);
+    return c;
+}
+
+static int log_row(struct tsm_rowset *rows, struct tsm_str key, const char *entry, const char *type, size_t n,
+                   int64_t first, int64_t last, struct tsm_err *err)
+{
+    tsm_rowset_text(rows, key);
+    tsm_rowset_text(rows, tsm_str_of(entry));
+    tsm_rowset_text(rows, tsm_str_of(type));
+    tsm_rowset_int(rows, (int64_t)n);
+    tsm_rowset_time(rows, first);
+    tsm_rowset_time(rows, last);
+    return tsm_rowset_next(rows, err);
+}
+
+static int log_write(void *ctx, struct tsm_str key, const struct tsm_values *v, struct tsm_err *err)
+{
+    int64_t first = v->t[0], last = v->t[0];
+    for (size_t i = 1; i < v->n; i++) {
+        first = v->t[i] < first ? v->t[i] : first;
+        last = v->t[i] > last ? v->t[i] : last;
+    }
+    return log_row(ctx, key, "write", tsm_type_name(v->type), v->n, first, last, err);
+}
+
+static int log_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax, struct tsm_err *err)
+{
+    return log_row(ctx, key, "delete", "", 0, tmin, tmax, err);
+}
+
+static int dump_log(struct dump *d, const char *path, struct tsm_err *err)
+{
+    struct tsm_rowset rows;
+    struct tsm_wal_visitor v = {.ctx = &rows, .write = log_write, .remove = log_remove};
+    uint64_t torn = 0;
+    int c = tsm_rowset_begin(&rows, d->sink, tsm_str_of(path), d->several, LOG_COLUMNS, err);
+    if (c == TSM_OK)
+        c = tsm_influx_wal_read(d->in->fs, path, &v, &torn, err);
+    if (c == TSM_ECORRUPT)
+        c = tsm_damage_pass(&d->in->damage, err);
+    if (c == TSM_OK && torn)
+        tsm_inspect_say(d->in, "note: %s: the last record is cut short, %llu bytes are lost", path,
+                        (unsigned long long)torn);
+    return tsm_rowset_end(&rows, c, err);
+}
+
+/* ---- operands -------------------------------------------------------------------------------------------
+ */
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+static int dump_file(struct dump *d, const char *path, struct tsm_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    uint32_t id;
+    if (ends_with(path, ".tombstone"))
+        return dump_tombstone(d, path, err);
+    if (tsm_influx_wal_name(tsm_str_of(slash ? slash + 1 : path), &id))
+        return dump_log(d, path, err);
+    return dump_tsm(d, path, err);
+}
+
+/* The TSM files of a folder, and of those below it that hold shards. */
+static int dump_source(struct dump *d, const struct tsm_source *s, struct tsm_err *err)
+{
+    int c = TSM_OK;
+    for (size_t i = 0; i < s->nfiles && c == TSM_OK; i++)
+        c = dump_file(d, s->files[i], err);
+    if (s->nfiles)
+        return c;
+    struct tsm_names l;
+    c = tsm_fs_list(d->in->fs, s->path, &l, err);
+    if (c == TSM_ENOTFOUND) /* all of it is in the log */
+        return TSM_OK;
+    if (c != TSM_OK)
+        return c;
+    for (size_t i = 0; i < l.n && c == TSM_OK; i++) {
+        struct tsm_file_name name;
+        if (!tsm_file_name_parse(tsm_str_of(l.names[i]), ".tsm", &name))
+            continue;
+        char *path = tsm_path_join(s->path, l.names[i]);
+        c = dump_tsm(d, path, err);
+        tsm_free(path);
+    }
+    tsm_names_release(&l);
+    return c;
+}
+
+int tsm_inspect_dump(struct tsm_inspect *in, int *status, struct tsm_err *err)
+{
+    struct tsm_sources s;
+    const char *format = in->out.limit == 0 ? "table" : "tsv"; /* a terminal or not */
+    int c = tsm_inspect_sources(in, &s, err);
+    if (c != TSM_OK)
+        return c;
+    struct dump d = {.in = in, .sink = tsm_inspect_open_sink(in, format)};
+    d.several = s.n != 1 || s.items[0].nfiles != 1;
+    for (size_t i = 0; i < s.n && c == TSM_OK; i++)
+        c = dump_source(&d, &s.items[i], err);
+    c = tsm_inspect_close_sink(in, d.sink, format, c, err);
+    tsm_sources_release(&s);
+    *status = in->skipped ? TSM_EXIT_CORRUPT : TSM_EXIT_OK;
+    return c;
+}
