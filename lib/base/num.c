@@ -251,6 +251,28 @@ size_t tsm_format_int(char *p, int64_t v)
     return 1 + tsm_format_uint(p + 1, 0 - (uint64_t)v);
 }
 
+/* Most floats that people store: 0 < v < 1e9 with at most six digits after the point. Those are 15 digits at
+ * most, so there is only one such decimal that reads back as v, and the division of two exact numbers shows
+ * whether it does. Returns 0 when there is none. */
+static size_t put_fixed(char *p, double v)
+{
+    if (!(v < 1e9))
+        return 0;
+    uint64_t digits = (uint64_t)(v * 1e6 + 0.5);
+    if ((double)digits / 1e6 != v)
+        return 0;
+    uint64_t fraction = digits % 1000000;
+    size_t n = tsm_format_uint(p, digits / 1000000);
+    if (fraction == 0)
+        return n;
+    p[n] = '.';
+    put_digits(p + n + 1, fraction, 6);
+    n += 7;
+    while (p[n - 1] == '0')
+        n--;
+    return n;
+}
+
 static size_t put_plain(char *p, struct tsm_decimal d)
 {
     char *start = p;
@@ -322,17 +344,19 @@ static bool put_special(char **p, double *v)
 size_t tsm_format_float_plain(char *p, double v)
 {
     char *start = p;
-    if (!put_special(&p, &v))
-        p += put_plain(p, tsm_decimal_shortest(v));
-    return (size_t)(p - start);
+    if (put_special(&p, &v))
+        return (size_t)(p - start);
+    size_t n = put_fixed(p, v);
+    return (size_t)(p - start) + (n ? n : put_plain(p, tsm_decimal_shortest(v)));
 }
 
 size_t tsm_format_float_json(char *p, double v)
 {
+    if (!(v < 1e-6 && v > -1e-6) && v < 1e21 && v > -1e21)
+        return tsm_format_float_plain(p, v);
     char *start = p;
     if (!put_special(&p, &v))
-        p += v >= 1e-6 && v < 1e21 ? put_plain(p, tsm_decimal_shortest(v))
-                                   : put_exponent(p, tsm_decimal_shortest(v), 1);
+        p += put_exponent(p, tsm_decimal_shortest(v), 1);
     return (size_t)(p - start);
 }
 
