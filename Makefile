@@ -69,6 +69,7 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIB)
 # Without the library, which generate does not need and load must not: it stands for other people's clients.
 $(BUILD)/bench/load: LDLIBS = -lcurl
 $(BUILD)/bench/generate: LDLIBS = -lm
+$(BUILD)/bench/codec: $(LIB)
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
