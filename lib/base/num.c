@@ -99,7 +99,7 @@ static const char *scan_exponent(const char *p, const char *end, int64_t *expone
         return NULL;
     int64_t e = 0;
     for (; p < end && is_digit(*p); p++)
-        if (e < 100000)
+        if (e < INT64_C(1000000000000000)) /* more than any run of digits in memory can make up for */
             e = 10 * e + (*p - '0');
     *exponent += minus ? -e : e;
     return p;
@@ -120,6 +120,8 @@ static bool nearest(const struct scanned *s, double *v)
 
 bool tsm_parse_float(struct tsm_str s, double *v)
 {
+    if (s.n == 0)
+        return false;
     const char *p = s.p, *end = s.p + s.n;
     bool minus = p < end && *p == '-';
     if (minus || (p < end && *p == '+'))

@@ -231,6 +231,34 @@ static void floats_are_read_as_libc_reads_them(void **state)
     }
 }
 
+/* Digits and exponents of any length, which may make up for each other. */
+static void long_floats_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t zeros;
+        const char *exponent;
+        bool ok;
+        double v;
+    } cases[] = {
+        {1000, "e1001", true, 1},      {123456, "e123457", true, 1}, {123456, "e1234567", false, 0},
+        {400, "e-99999", true, 0},     {2000, "e1990", true, 1e-11}, {3, "e99999999999999999999", false, 0},
+        {2000, "e+2309", true, 1e308}, {2000, "e+2310", false, 0},
+    };
+    static char text[200000];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n = (size_t)snprintf(text, sizeof text, "0.%0*d%s", (int)cases[i].zeros + 1, 1,
+                                    cases[i].exponent);
+        double v = 4711;
+        assert_int_equal(tsm_parse_float(tsm_str(text, n), &v), cases[i].ok);
+        assert_true(v == (cases[i].ok ? cases[i].v : 4711));
+    }
+    size_t n = (size_t)snprintf(text, sizeof text, "1%01000de-1000", 0);
+    double v;
+    assert_true(tsm_parse_float(tsm_str(text, n), &v) && v == 1);
+    assert_false(tsm_parse_float(tsm_str(NULL, 0), &v));
+}
+
 static void floats_do_not_depend_on_the_locale(void **state)
 {
     (void)state;
@@ -373,6 +401,7 @@ int main(void)
         cmocka_unit_test(sizes_have_binary_units),
         cmocka_unit_test(floats_have_go_syntax),
         cmocka_unit_test(floats_are_read_as_libc_reads_them),
+        cmocka_unit_test(long_floats_are_read),
         cmocka_unit_test(floats_do_not_depend_on_the_locale),
         cmocka_unit_test(floats_have_go_formats),
         cmocka_unit_test(floats_get_the_shortest_digits),
