@@ -1,0 +1,32 @@
+/*
+ * query/tag_filter.h: WHERE clauses of SHOW statements, as influxd's index answers them (influxdb v1.6
+ * tsdb/index.go, with the in-memory index). The names _name and _tagKey stand for the measurement and for tag
+ * keys.
+ */
+#ifndef TSM_QUERY_TAG_FILTER_H
+#define TSM_QUERY_TAG_FILTER_H
+
+#include "query/ast.h"
+#include "query/catalogue.h"
+
+/* Each gives 1 for yes, 0 for no, or an error (TSM_EQUERY with influxd's text). e NULL: yes. */
+
+/* Is there a tag value, or the name, that satisfies e? m NULL checks the expression alone. */
+int tsm_filter_measurement(const struct tsm_expr *e, const struct tsm_listed_measurement *m,
+                           struct tsm_err *err);
+int tsm_filter_series(const struct tsm_expr *e, struct tsm_str measurement, const struct tsm_listed_series *s,
+                      struct tsm_err *err);
+/* Marks in wanted (one byte for each of m's tag keys) the keys that the comparisons with _tagKey in e ask
+ * for. */
+int tsm_filter_tag_keys(const struct tsm_expr *e, const struct tsm_listed_measurement *m, uint8_t *wanted,
+                        struct tsm_err *err);
+
+/* e without the comparisons that are not with _name, or that are with a system name (or with no name at all);
+ * may be NULL. What is left of an AND or OR that loses one side is the other side. */
+struct tsm_expr *tsm_filter_only_names(struct tsm_arena *a, const struct tsm_expr *e);
+struct tsm_expr *tsm_filter_only_tags(struct tsm_arena *a, const struct tsm_expr *e);
+
+/* TSM_EQUERY when e has operators that the index does not know. */
+int tsm_filter_check_operators(const struct tsm_expr *e, struct tsm_err *err);
+
+#endif
