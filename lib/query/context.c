@@ -26,6 +26,8 @@ int tsm_query_ctx_meta(struct tsm_query_ctx *q, struct tsm_err *err)
 {
     if (q->meta_loaded || q->loose)
         return TSM_OK;
+    if (!tsm_fs_exists(q->opt->fs, q->opt->dir))
+        return tsm_err_set(err, TSM_ENOTFOUND, "data directory '%s' does not exist", q->opt->dir);
     int rc = tsm_meta_load(q->opt->fs, q->opt->dir, &q->meta, err);
     q->meta_loaded = rc == TSM_OK;
     return rc;

@@ -91,7 +91,8 @@ int tsm_ddl_run(struct tsm_query_ctx *q, const struct tsm_statement *st, struct 
 {
     if (q->loose)
         return tsm_err_set(err, TSM_EQUERY, "%s needs a data directory", st->title);
-    int rc = tsm_fs_make_dirs(q->opt->fs, q->opt->dir, err);
+    int rc = st->kind == TSM_STATEMENT_CREATE_DATABASE ? tsm_fs_make_dirs(q->opt->fs, q->opt->dir, err)
+                                                       : tsm_query_ctx_meta(q, err); /* there must be one */
     if (rc != TSM_OK)
         return rc;
     char holder[64];

@@ -134,24 +134,47 @@ static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st
     }
 }
 
-/* *result is the outcome of the statement; the return value is not TSM_OK when the sink failed. */
-static int answer(struct tsm_query_ctx *q, const struct tsm_statement *st, unsigned id, struct counter *c,
-                  int *result, struct tsm_err *err)
+/*
+ * A statement that fails ends the query. influxd answers then: to the failing statement with its error when
+ * it is the last one; else to it and all others but the last with "not executed", and to the last with
+ * nothing. The error that this hides is in err.
+ */
+static int refuse_rest(struct counter *c, size_t failed, size_t n, const char *message)
 {
-    struct tsm_err cause = {0};
-    int rc = c->base.statement_begin(&c->base, id, err);
-    if (rc != TSM_OK)
-        return rc;
-    if (*result != TSM_OK) /* of an earlier statement, whose message stays in err */
-        return c->base.statement_end(&c->base, "not executed", NULL);
-    c->several = several_names(st);
-    *result = run_statement(q, st, &c->base, &cause);
-    if (*result != TSM_OK && err)
-        *err = cause;
-    if (c->failed)
-        return c->failed;
-    return *result == TSM_OK ? c->base.statement_end(&c->base, NULL, err)
-                             : c->base.statement_end(&c->base, cause.msg, NULL);
+    if (failed + 1 == n)
+        return c->base.statement_end(&c->base, message, NULL);
+    int rc = c->base.statement_end(&c->base, "not executed", NULL);
+    for (size_t i = failed + 1; i + 1 < n && rc == TSM_OK; i++) {
+        rc = c->base.statement_begin(&c->base, (unsigned)i, NULL);
+        if (rc == TSM_OK)
+            rc = c->base.statement_end(&c->base, "not executed", NULL);
+    }
+    return rc;
+}
+
+static int run_all(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct counter *c, struct tsm_err *err)
+{
+    for (size_t i = 0; i < ast->nstatements; i++) {
+        struct tsm_err cause = {0};
+        const struct tsm_statement *st = &ast->statements[i];
+        int rc = c->base.statement_begin(&c->base, (unsigned)i, err);
+        if (rc != TSM_OK)
+            return rc;
+        c->several = several_names(st);
+        rc = run_statement(q, st, &c->base, &cause);
+        if (rc == TSM_OK) {
+            rc = c->base.statement_end(&c->base, NULL, err);
+            if (rc != TSM_OK)
+                return rc;
+            continue;
+        }
+        if (err)
+            *err = cause;
+        if (!c->failed)
+            (void)refuse_rest(c, i, ast->nstatements, cause.msg);
+        return c->failed ? c->failed : rc;
+    }
+    return TSM_OK;
 }
 
 static struct tsm_str trim(struct tsm_str s)
@@ -173,17 +196,16 @@ int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, stru
         .base = {on_statement_begin, on_series_begin, on_rows, on_series_end, on_statement_end},
         .to = sink,
     };
-    int result = tsm_parse_query(trim(text), &ast, err), rc = TSM_OK;
-    if (result != TSM_OK) {
+    int rc = tsm_parse_query(trim(text), &ast, err);
+    if (rc != TSM_OK) {
         tsm_ast_release(&ast);
-        return tsm_err_wrap(err, result, "error parsing query");
+        return tsm_err_wrap(err, rc, "error parsing query");
     }
     tsm_query_ctx_init(&q, opt);
-    for (size_t i = 0; i < ast.nstatements && rc == TSM_OK; i++)
-        rc = answer(&q, &ast.statements[i], (unsigned)i, &c, &result, err);
+    rc = run_all(&q, &ast, &c, err);
     tsm_query_ctx_release(&q);
     tsm_ast_release(&ast);
     if (rows)
         *rows = c.rows;
-    return rc != TSM_OK ? rc : result;
+    return rc;
 }

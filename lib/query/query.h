@@ -24,11 +24,11 @@ struct tsm_query_options {
 };
 
 /*
- * Runs all statements of text in order. A statement that fails reports influxd's error through statement_end
- * and, as in influxd, the following statements are answered with "not executed". A syntax error fails the
- * whole query: TSM_EPARSE with "error parsing query: …" and no call of the sink. The result is TSM_OK when
- * all statements succeeded, TSM_EQUERY when one failed (its message in err), or what the sink or the disk
- * returned. *rows (may be NULL) is the number of result rows.
+ * Runs all statements of text (white space around it is ignored) in order. A statement that fails reports
+ * influxd's error through statement_end and ends the query; see query.c for what influxd says of the others.
+ * A syntax error fails the whole query: TSM_EPARSE with "error parsing query: …" and no call of the sink. The
+ * result is TSM_OK when all statements succeeded, TSM_EQUERY when one failed (its message in err), or what
+ * the sink or the disk returned. *rows (may be NULL) is the number of result rows.
  */
 int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, struct tsm_sink *sink,
                   uint64_t *rows, struct tsm_err *err);
