@@ -127,16 +127,21 @@ static int dump_tombstone(struct dump *d, const char *path, struct tsm_err *err)
     return c;
 }
 
-static int log_row(struct tsm_rowset *rows, struct tsm_str key, const char *entry, const char *type, size_t n,
+struct log_dump {
+    struct dump *d;
+    struct tsm_rowset rows;
+};
+
+static int log_row(struct log_dump *l, struct tsm_str key, const char *entry, const char *type, size_t n,
                    int64_t first, int64_t last, struct tsm_err *err)
 {
-    tsm_rowset_text(rows, key);
-    tsm_rowset_text(rows, tsm_str_of(entry));
-    tsm_rowset_text(rows, tsm_str_of(type));
-    tsm_rowset_int(rows, (int64_t)n);
-    tsm_rowset_time(rows, first);
-    tsm_rowset_time(rows, last);
-    return tsm_rowset_next(rows, err);
+    tsm_rowset_text(&l->rows, key);
+    tsm_rowset_text(&l->rows, tsm_str_of(entry));
+    tsm_rowset_text(&l->rows, tsm_str_of(type));
+    tsm_rowset_int(&l->rows, (int64_t)n);
+    tsm_rowset_time(&l->rows, first);
+    tsm_rowset_time(&l->rows, last);
+    return tsm_rowset_next(&l->rows, err);
 }
 
 static int log_write(void *ctx, struct tsm_str key, const struct tsm_values *v, struct tsm_err *err)
@@ -154,20 +159,24 @@ static int log_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax,
     return log_row(ctx, key, "delete", "", 0, tmin, tmax, err);
 }
 
+static int log_damage(void *ctx, struct tsm_err *err)
+{
+    struct log_dump *l = ctx;
+    return tsm_damage_pass(&l->d->in->damage, err);
+}
+
 static int dump_log(struct dump *d, const char *path, struct tsm_err *err)
 {
-    struct tsm_rowset rows;
-    struct tsm_wal_visitor v = {.ctx = &rows, .write = log_write, .remove = log_remove};
+    struct log_dump l = {.d = d};
+    struct tsm_wal_visitor v = {&l, log_write, log_remove, log_damage};
     uint64_t torn = 0;
-    int c = tsm_rowset_begin(&rows, d->sink, tsm_str_of(path), d->several, LOG_COLUMNS, err);
+    int c = tsm_rowset_begin(&l.rows, d->sink, tsm_str_of(path), d->several, LOG_COLUMNS, err);
     if (c == TSM_OK)
         c = tsm_influx_wal_read(d->in->fs, path, &v, &torn, err);
-    if (c == TSM_ECORRUPT)
-        c = tsm_damage_pass(&d->in->damage, err);
     if (c == TSM_OK && torn)
         tsm_inspect_say(d->in, "note: %s: the last record is cut short, %llu bytes are lost", path,
                         (unsigned long long)torn);
-    return tsm_rowset_end(&rows, c, err);
+    return tsm_rowset_end(&l.rows, c, err);
 }
 
 /* ---- operands -------------------------------------------------------------------------------------------

@@ -143,14 +143,14 @@ static const char *take_entries(struct tsm_tombstones *t, const uint8_t *p, size
     return NULL;
 }
 
-static int read_version_1(const char *path, const struct tsm_buf *file, struct tsm_tombstones *t,
+static int read_version_1(const char *path, struct tsm_str file, struct tsm_tombstones *t,
                           struct tsm_err *err)
 {
     struct tsm_str mark = TSM_FIELD_SEPARATOR;
-    for (size_t at = 0; at < file->len;) {
-        const char *line = (const char *)file->data + at;
-        const char *end = memchr(line, '\n', file->len - at);
-        size_t n = end ? (size_t)(end - line) : file->len - at;
+    for (size_t at = 0; at < file.n;) {
+        const char *line = file.p + at;
+        const char *end = memchr(line, '\n', file.n - at);
+        size_t n = end ? (size_t)(end - line) : file.n - at;
         size_t next = at + n + 1;
         if (n && line[n - 1] == '\r')
             n--;
@@ -164,12 +164,12 @@ static int read_version_1(const char *path, const struct tsm_buf *file, struct t
     return TSM_OK;
 }
 
-static int read_version_2(const char *path, const struct tsm_buf *file, struct tsm_tombstones *t,
+static int read_version_2(const char *path, struct tsm_str file, struct tsm_tombstones *t,
                           struct tsm_err *err)
 {
     size_t used;
-    const char *cause = take_entries(t, file->data + HEADER_SIZE, file->len - HEADER_SIZE, &used);
-    if (!cause && used != file->len - HEADER_SIZE)
+    const char *cause = take_entries(t, (const uint8_t *)file.p + HEADER_SIZE, file.n - HEADER_SIZE, &used);
+    if (!cause && used != file.n - HEADER_SIZE)
         cause = "the last entry is cut short";
     return cause ? corrupt(path, HEADER_SIZE + used, err, cause) : TSM_OK;
 }
@@ -200,19 +200,19 @@ static const char *read_member(z_stream *z, struct tsm_tombstones *t, struct tsm
     }
 }
 
-static int read_gzip(const char *path, const struct tsm_buf *file, bool may_be_empty,
-                     struct tsm_tombstones *t, struct tsm_err *err)
+static int read_gzip(const char *path, struct tsm_str file, bool may_be_empty, struct tsm_tombstones *t,
+                     struct tsm_err *err)
 {
     z_stream z = {0};
     if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
         return tsm_err_set(err, TSM_ELIMIT, "%s: no memory for zlib", path);
     struct tsm_buf out = {0};
-    z.next_in = file->data + HEADER_SIZE;
-    z.avail_in = (uInt)(file->len - HEADER_SIZE);
+    z.next_in = (Bytef *)(uintptr_t)file.p + HEADER_SIZE;
+    z.avail_in = (uInt)(file.n - HEADER_SIZE);
     const char *cause = z.avail_in == 0 && !may_be_empty ? "gzip data is cut short" : NULL;
     size_t start = HEADER_SIZE;
     while (z.avail_in > 0 && !cause) {
-        start = file->len - z.avail_in;
+        start = file.n - z.avail_in;
         cause = read_member(&z, t, &out);
         inflateReset(&z);
     }
@@ -221,9 +221,9 @@ static int read_gzip(const char *path, const struct tsm_buf *file, bool may_be_e
     return cause ? corrupt(path, start, err, cause) : TSM_OK;
 }
 
-static int decode(const char *path, const struct tsm_buf *file, struct tsm_tombstones *t, struct tsm_err *err)
+static int decode(const char *path, struct tsm_str file, struct tsm_tombstones *t, struct tsm_err *err)
 {
-    uint32_t version = file->len >= HEADER_SIZE ? tsm_get_be32(file->data) : 0;
+    uint32_t version = file.n >= HEADER_SIZE ? tsm_get_be32((const uint8_t *)file.p) : 0;
     switch (version) {
     case VERSION_2:
         return read_version_2(path, file, t, err);
@@ -235,6 +235,17 @@ static int decode(const char *path, const struct tsm_buf *file, struct tsm_tombs
     }
 }
 
+int tsm_tombstones_decode(const char *path, const uint8_t *p, size_t len, struct tsm_tombstones *t,
+                          struct tsm_err *err)
+{
+    *t = (struct tsm_tombstones){0};
+    int r = decode(path, tsm_str((const char *)p, len), t, err);
+    if (r != TSM_OK)
+        tsm_tombstones_release(t);
+    tsm_tombstones_sort(t);
+    return r;
+}
+
 int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t,
                         struct tsm_err *err)
 {
@@ -242,13 +253,10 @@ int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_to
     struct tsm_buf file = {0};
     int r = tsm_fs_read_file(fs, path, MAX_FILE_SIZE, &file, err);
     if (r == TSM_OK)
-        r = decode(path, &file, t, err);
+        r = tsm_tombstones_decode(path, file.data, file.len, t, err);
     else if (r == TSM_ENOTFOUND)
         r = TSM_OK;
     tsm_buf_release(&file);
-    if (r != TSM_OK)
-        tsm_tombstones_release(t);
-    tsm_tombstones_sort(t);
     return r;
 }
 

@@ -34,6 +34,9 @@ char *tsm_tombstone_path(const char *tsm_path);
 /* Reads and sorts. A missing file is an empty list. TSM_ECORRUPT names file, offset and cause. */
 int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t,
                         struct tsm_err *err);
+/* The same for the bytes of a file; path is for messages. */
+int tsm_tombstones_decode(const char *path, const uint8_t *p, size_t len, struct tsm_tombstones *t,
+                          struct tsm_err *err);
 /* Writes version 4 under a temporary name and installs it. */
 int tsm_tombstones_write(const struct tsm_fs *fs, const char *path, const struct tsm_tombstones *t,
                          struct tsm_err *err);

@@ -65,13 +65,32 @@ static int ignore_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tm
     return TSM_OK;
 }
 
+/* A damaged record does not end the segment: the ones behind it are checked too. */
+struct segment {
+    struct tsm_verify *v;
+    bool stopped; /* by the report callback */
+};
+
+static int segment_damage(void *ctx, struct tsm_err *err)
+{
+    struct segment *s = ctx;
+    struct tsm_err failure = *err;
+    int r = tsm_verify_failure(s->v, &failure, err);
+    s->stopped = r != TSM_OK;
+    return r;
+}
+
 static int verify_segment(struct tsm_verify *v, const char *path, struct tsm_err *err)
 {
-    const struct tsm_wal_visitor visitor = {.write = ignore_write, .remove = ignore_remove};
-    struct tsm_err failure;
+    struct segment s = {.v = v};
+    const struct tsm_wal_visitor visitor = {&s, ignore_write, ignore_remove, segment_damage};
+    struct tsm_err failure = {0};
     uint64_t torn = 0;
     v->stats.segments++;
-    if (tsm_influx_wal_read(v->fs, path, &visitor, &torn, &failure) != TSM_OK)
+    int r = tsm_influx_wal_read(v->fs, path, &visitor, &torn, &failure);
+    if (s.stopped)
+        return tsm_err_set(err, r, "%s", failure.msg);
+    if (r != TSM_OK)
         return tsm_verify_failure(v, &failure, err);
     if (torn)
         return tsm_verify_report(v, TSM_FINDING_NOTE, err,
