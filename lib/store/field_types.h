@@ -1,0 +1,39 @@
+/*
+ * store/field_types.h: which type each field of each measurement has in one shard.
+ *
+ * As in InfluxDB, a field has one type per measurement and shard, whatever the series.
+ */
+#ifndef TSM_STORE_FIELD_TYPES_H
+#define TSM_STORE_FIELD_TYPES_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "codec/values.h"
+
+struct tsm_field_def {
+    struct tsm_str name;
+    enum tsm_type type;
+};
+
+/* A zeroed struct is empty. Definitions stay in place until the release. */
+struct tsm_field_types {
+    struct tsm_map map;
+    struct tsm_field_def **defs;
+    size_t n, cap;
+    struct tsm_arena arena;
+    struct tsm_buf key; /* scratch */
+};
+
+/* measurement is as escaped in the series key. NULL: not known. */
+const struct tsm_field_def *tsm_field_types_find(struct tsm_field_types *t, struct tsm_str measurement,
+                                                 struct tsm_str field);
+/* The one that is known already, or a new one of this type. */
+const struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struct tsm_str measurement,
+                                                struct tsm_str field, enum tsm_type type);
+size_t tsm_field_types_bytes(const struct tsm_field_types *t);
+void tsm_field_types_release(struct tsm_field_types *t);
+
+/* The measurement of a series key, as escaped there. */
+struct tsm_str tsm_key_measurement(struct tsm_str series_key);
+
+#endif

@@ -1,0 +1,509 @@
+/*
+ * store/memtable.c: the series table and the way of a point into its columns.
+ *
+ * In time order every point hits another series, and each of the five or six cache lines on its way would be
+ * waited for in turn. So points go in groups: each step is made for the whole group, and fetches what the
+ * next one needs.
+ *
+ * Invariant: every series is in the table under its canonical key, and once more under each other spelling
+ * that was seen.
+ */
+#include "store/memtable.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "base/banned.h"
+
+struct slot {
+    uint64_t hash;
+    struct tsm_mem_series *series; /* NULL: free */
+};
+
+struct tsm_memtable {
+    struct slot *slots;
+    size_t mask; /* number of slots - 1 */
+    size_t used;
+    uint64_t rows, points, slices, columns;
+    struct tsm_column_memory memory;
+    struct tsm_arena text; /* keys */
+    struct tsm_buf key;    /* scratch */
+    uint32_t *resolved;    /* scratch: the columns of a point's fields */
+    size_t capresolved;
+};
+
+enum {
+    FIRST_SLOTS = 1 << 10,
+    FLUSH_BYTES_PER_SLICE = 72, /* what a flush needs to sort them: store/flush.c */
+    FLUSH_BYTES_PER_COLUMN = 8,
+    NEW_COLUMN = -1,
+    NO_COLUMN = -2,
+};
+
+struct tsm_memtable *tsm_memtable_new(void)
+{
+    struct tsm_memtable *m = tsm_calloc(1, sizeof *m);
+    m->slots = tsm_calloc(FIRST_SLOTS, sizeof *m->slots);
+    m->mask = FIRST_SLOTS - 1;
+    return m;
+}
+
+void tsm_memtable_free(struct tsm_memtable *m)
+{
+    if (!m)
+        return;
+    tsm_free(m->slots);
+    tsm_column_memory_release(&m->memory);
+    tsm_arena_release(&m->text);
+    tsm_buf_release(&m->key);
+    tsm_free(m->resolved);
+    tsm_free(m);
+}
+
+/* ---- the series table -----------------------------------------------------------------------------------
+ */
+
+static struct tsm_mem_series *find(const struct tsm_memtable *m, struct tsm_str raw, uint64_t hash)
+{
+    for (size_t i = hash & m->mask;; i = (i + 1) & m->mask) {
+        const struct slot *s = &m->slots[i];
+        if (!s->series)
+            return NULL;
+        if (s->hash == hash && s->series->raw_len == raw.n && memcmp(s->series->raw, raw.p, raw.n) == 0)
+            return s->series;
+    }
+}
+
+static void place(struct tsm_memtable *m, uint64_t hash, struct tsm_mem_series *series)
+{
+    size_t i = hash & m->mask;
+    while (m->slots[i].series)
+        i = (i + 1) & m->mask;
+    m->slots[i] = (struct slot){hash, series};
+}
+
+static struct tsm_mem_series *insert(struct tsm_memtable *m, struct tsm_str raw, uint64_t hash,
+                                     struct tsm_mem_series *same)
+{
+    if (m->used * 4 >= (m->mask + 1) * 3) {
+        struct slot *old = m->slots;
+        size_t n = m->mask + 1;
+        m->slots = tsm_calloc(n * 2, sizeof *m->slots);
+        m->mask = n * 2 - 1;
+        for (size_t i = 0; i < n; i++)
+            if (old[i].series)
+                place(m, old[i].hash, old[i].series);
+        tsm_free(old);
+    }
+    struct tsm_mem_series *s = tsm_slab_alloc(&m->memory.slab, tsm_slab_class(sizeof *s));
+    *s = (struct tsm_mem_series){.raw = tsm_arena_str(&m->text, raw).p, .raw_len = (uint32_t)raw.n};
+    s->key = same ? same->key : s->raw;
+    s->key_len = same ? same->key_len : s->raw_len;
+    s->same = same ? same : s;
+    place(m, hash, s);
+    m->used++;
+    return s;
+}
+
+/* Appends the name of the measurement of a series key. */
+static void add_measurement(struct tsm_buf *out, struct tsm_str key)
+{
+    struct tsm_arena a = {0};
+    struct tsm_series s;
+    struct tsm_str name = tsm_key_measurement(key);
+    if (tsm_series_parse(key, &a, &s, NULL) == TSM_OK)
+        name = s.measurement;
+    tsm_buf_str(out, name);
+    tsm_arena_release(&a);
+}
+
+/* True when a tag's name is "time", which InfluxDB does not allow. */
+static bool has_time_tag(struct tsm_str key)
+{
+    if (!memmem(key.p, key.n, ",time=", 6))
+        return false;
+    struct tsm_arena a = {0};
+    struct tsm_series s;
+    bool found = tsm_series_parse(key, &a, &s, NULL) == TSM_OK && tsm_series_tag(&s, TSM_STR("time")).p;
+    tsm_arena_release(&a);
+    return found;
+}
+
+/* A raw key that is not in the table: the series that it stands for, made when new. NULL: the cause is in
+ * err. */
+static struct tsm_mem_series *new_spelling(struct tsm_memtable *m, struct tsm_str raw, uint64_t hash,
+                                           struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
+                                           void *ctx, struct tsm_err *err)
+{
+    tsm_buf_reset(&m->key);
+    if (tsm_line_key(raw, &m->key, err) != TSM_OK)
+        return NULL;
+    struct tsm_str key = tsm_buf_view(&m->key);
+    bool canonical = tsm_str_eq(raw, key);
+    uint64_t key_hash = canonical ? hash : tsm_hash(key);
+    struct tsm_mem_series *s = canonical ? NULL : find(m, key, key_hash);
+    if (!s) {
+        if (has_time_tag(key)) {
+            struct tsm_buf name = {0};
+            add_measurement(&name, key);
+            tsm_err_set(err, TSM_ECONFLICT,
+                        "invalid tag key: input tag \"time\" on measurement \"%s\" is invalid",
+                        tsm_buf_cstr(&name));
+            tsm_buf_release(&name);
+            return NULL;
+        }
+        s = insert(m, key, key_hash, NULL);
+        counts->new_series++;
+        if (new_series)
+            new_series(ctx, key);
+    }
+    if (!canonical)
+        insert(m, raw, hash, s);
+    return s;
+}
+
+/* ---- slices and columns ---------------------------------------------------------------------------------
+ */
+
+/* The first slice in all whose shard is not below this one. */
+static uint32_t seek_slice(const struct tsm_slices *all, uint32_t shard)
+{
+    uint32_t from = 0, to = all->n;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (all->items[middle].shard < shard)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+static struct tsm_slices *new_slices(struct tsm_memtable *m, unsigned class, const struct tsm_slices *old)
+{
+    struct tsm_slices *all = tsm_slab_alloc(&m->memory.slab, class);
+    all->n = old ? old->n : 0;
+    all->class = class;
+    if (old)
+        memcpy(all->items, old->items, old->n * sizeof *old->items);
+    return all;
+}
+
+static void insert_slice(struct tsm_memtable *m, struct tsm_mem_series *s, uint32_t at,
+                         struct tsm_slice slice)
+{
+    struct tsm_slices *all = s->all;
+    if (((size_t)TSM_SLAB_MIN << all->class) < sizeof *all + (all->n + 1) * sizeof *all->items) {
+        s->all = new_slices(m, all->class + 1, all);
+        tsm_slab_free(&m->memory.slab, all, all->class);
+        all = s->all;
+    }
+    memmove(all->items + at + 1, all->items + at, (all->n - at) * sizeof *all->items);
+    all->items[at] = slice;
+    all->n++;
+}
+
+/* Makes the slice of this shard the current one. */
+static void switch_slice(struct tsm_memtable *m, struct tsm_mem_series *s, uint32_t shard)
+{
+    if (!s->slice.columns) { /* nothing in it yet */
+        if (!s->all) {
+            s->slice = (struct tsm_slice){.shard = shard};
+            return;
+        }
+    } else if (!s->all) {
+        s->all = new_slices(m, 0, NULL);
+        insert_slice(m, s, 0, s->slice);
+    } else {
+        uint32_t at = seek_slice(s->all, s->slice.shard);
+        if (at == s->all->n || s->all->items[at].shard != s->slice.shard)
+            insert_slice(m, s, at, s->slice);
+        else
+            s->all->items[at] = s->slice;
+    }
+    uint32_t at = seek_slice(s->all, shard);
+    bool found = at < s->all->n && s->all->items[at].shard == shard;
+    s->slice = found ? s->all->items[at] : (struct tsm_slice){.shard = shard};
+}
+
+/* Room for n more columns, which may move them. */
+static void reserve_columns(struct tsm_memtable *m, struct tsm_slice *sl, size_t n)
+{
+    if (sl->capcolumns - sl->ncolumns >= n)
+        return;
+    size_t want = sl->ncolumns + n;
+    if (sl->ncolumns && want < 2 * (size_t)sl->ncolumns)
+        want = 2 * (size_t)sl->ncolumns;
+    unsigned class = tsm_slab_class(want * sizeof *sl->columns);
+    struct tsm_column *columns = tsm_slab_alloc(&m->memory.slab, class);
+    if (sl->ncolumns)
+        memcpy(columns, sl->columns, sl->ncolumns * sizeof *columns);
+    if (sl->columns)
+        tsm_slab_free(&m->memory.slab, sl->columns, tsm_slab_class(sl->capcolumns * sizeof *columns));
+    sl->columns = columns;
+    sl->capcolumns = (uint32_t)(((size_t)TSM_SLAB_MIN << class) / sizeof *columns);
+}
+
+_Static_assert(sizeof(struct tsm_column) == TSM_SLAB_MIN, "a column is a cache line");
+_Static_assert(sizeof(struct tsm_mem_series) == TSM_SLAB_MIN, "a series is a cache line");
+
+static uint32_t add_column(struct tsm_memtable *m, struct tsm_slice *sl, const struct tsm_field_def *def)
+{
+    reserve_columns(m, sl, 1);
+    sl->columns[sl->ncolumns] = (struct tsm_column){.field = def, .newest = INT64_MIN};
+    m->columns++;
+    m->slices += sl->ncolumns == 0;
+    return sl->ncolumns++;
+}
+
+static inline bool names_equal(struct tsm_str a, struct tsm_str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++) /* names are short, and nearly always equal */
+        if (a.p[i] != b.p[i])
+            return false;
+    return true;
+}
+
+/* The column of a field, looked for first where it was in the point before. NO_COLUMN when there is none. */
+static inline uint32_t find_column(const struct tsm_slice *sl, struct tsm_str name, uint32_t expected)
+{
+    if (expected < sl->ncolumns && names_equal(sl->columns[expected].field->name, name))
+        return expected;
+    for (uint32_t i = 0; i < sl->ncolumns; i++)
+        if (names_equal(sl->columns[i].field->name, name))
+            return i;
+    return (uint32_t)NO_COLUMN;
+}
+
+/* ---- points ---------------------------------------------------------------------------------------------
+ */
+
+static void type_conflict(struct tsm_buf *cause, const struct tsm_field *f, struct tsm_str key,
+                          enum tsm_type known)
+{
+    tsm_buf_puts(cause, "field type conflict: input field \"");
+    tsm_buf_str(cause, f->name);
+    tsm_buf_puts(cause, "\" on measurement \"");
+    add_measurement(cause, key);
+    tsm_buf_printf(cause, "\" is type %s, already exists as type %s", tsm_type_name(f->type),
+                   tsm_type_name(known));
+}
+
+/* A field that the series does not have in this shard yet: may it be added? The fields of the same point
+ * before it count, too. */
+static bool check_new_field(const struct tsm_memtable_shard *shard, struct tsm_str key,
+                            const struct tsm_field *first, const struct tsm_field *f, struct tsm_buf *cause)
+{
+    if (key.n + 4 + f->name.n > TSM_KEY_MAX) {
+        tsm_buf_printf(cause, "max key length exceeded: %zu > %d", key.n + 4 + f->name.n, TSM_KEY_MAX);
+        return false;
+    }
+    const struct tsm_field_def *def = tsm_field_types_find(shard->types, tsm_key_measurement(key), f->name);
+    enum tsm_type known = def ? def->type : f->type;
+    for (const struct tsm_field *g = first; g < f && !def; g++)
+        if (tsm_str_eq(g->name, f->name))
+            known = g->type;
+    if (known != f->type)
+        type_conflict(cause, f, key, known);
+    return known == f->type;
+}
+
+/* Finds the column of each field of p, or what is wrong with it. False: the cause was appended. */
+static bool resolve(struct tsm_memtable *m, const struct tsm_mem_series *s,
+                    const struct tsm_memtable_shard *shard, const struct tsm_field *fields, uint32_t n,
+                    struct tsm_buf *cause)
+{
+    const struct tsm_slice *sl = &s->slice;
+    struct tsm_str key = tsm_str(s->key, s->key_len);
+    uint32_t expected = 0, usable = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tsm_field *f = &fields[i];
+        uint32_t column = find_column(sl, f->name, expected);
+        m->resolved[i] = column;
+        if (f->type == TSM_FLOAT && !isfinite(f->value.f)) {
+            tsm_buf_printf(cause, "field \"%.*s\": not a finite number", (int)f->name.n, f->name.p);
+            return false;
+        }
+        usable++;
+        if (__builtin_expect(column != (uint32_t)NO_COLUMN, 1)) {
+            expected = column + 1;
+            enum tsm_type known = sl->columns[column].field->type;
+            if (__builtin_expect(known != f->type, 0)) {
+                type_conflict(cause, f, key, known);
+                return false;
+            }
+        } else if (tsm_str_eq(f->name, TSM_STR("time"))) {
+            usable--;
+        } else {
+            m->resolved[i] = (uint32_t)NEW_COLUMN;
+            if (!check_new_field(shard, key, fields, f, cause))
+                return false;
+        }
+    }
+    if (usable == 0) {
+        tsm_buf_puts(cause, "invalid field name: input field \"time\" on measurement \"");
+        add_measurement(cause, key);
+        tsm_buf_puts(cause, "\" is invalid");
+    }
+    return usable > 0;
+}
+
+static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
+                      const struct tsm_memtable_shard *shard, const struct tsm_point *p,
+                      const struct tsm_field *fields, struct tsm_memtable_counts *counts)
+{
+    struct tsm_slice *sl = &s->slice;
+    if (sl->ncolumns == 0)
+        reserve_columns(m, sl, p->nfields);
+    for (uint32_t i = 0; i < p->nfields; i++) {
+        uint32_t column = m->resolved[i];
+        if (__builtin_expect(column == (uint32_t)NO_COLUMN, 0)) {
+            counts->dropped_fields++;
+            continue;
+        }
+        if (__builtin_expect(column == (uint32_t)NEW_COLUMN, 0)) {
+            column = find_column(sl, fields[i].name, 0); /* twice in this point */
+            if (column == (uint32_t)NO_COLUMN)
+                column = add_column(m, sl,
+                                    tsm_field_types_add(shard->types,
+                                                        tsm_key_measurement(tsm_str(s->key, s->key_len)),
+                                                        fields[i].name, fields[i].type));
+        }
+        tsm_column_add(&m->memory, &sl->columns[column], p->time, fields[i].value);
+        counts->points++;
+        m->points++;
+    }
+    counts->rows++;
+    m->rows++;
+}
+
+static void reject_point(const struct tsm_point *p, const char *cause, bool parse, tsm_reject_fn *reject,
+                         void *ctx)
+{
+    struct tsm_buf message = {0};
+    if (parse)
+        tsm_line_error(&message, p->text, cause);
+    else
+        tsm_buf_puts(&message, cause);
+    reject(ctx, p->line, p->text, tsm_buf_cstr(&message));
+    tsm_buf_release(&message);
+}
+
+void tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
+                        const struct tsm_point *points, const struct tsm_memtable_shard *const *shards,
+                        size_t n, struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
+                        tsm_reject_fn *reject, void *ctx)
+{
+    struct tsm_mem_series *series[TSM_MEMTABLE_GROUP];
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(&m->slots[points[i].hash & m->mask]);
+    for (size_t i = 0; i < n; i++) {
+        const struct slot *slot = &m->slots[points[i].hash & m->mask];
+        if (slot->series)
+            __builtin_prefetch(slot->series);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct slot *slot = &m->slots[points[i].hash & m->mask];
+        if (slot->series)
+            __builtin_prefetch(slot->series->raw);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct tsm_point *p = &points[i];
+        series[i] = NULL;
+        if (!shards[i])
+            continue;
+        struct tsm_mem_series *s = find(m, p->raw_key, p->hash);
+        if (__builtin_expect(!s, 0)) {
+            struct tsm_err err;
+            s = new_spelling(m, p->raw_key, p->hash, counts, new_series, ctx, &err);
+            if (!s) {
+                reject_point(p, err.msg, err.code == TSM_EPARSE, reject, ctx);
+                continue;
+            }
+        }
+        series[i] = s->same;
+        for (uint32_t k = 0; k < s->same->slice.ncolumns && k < 8; k++)
+            __builtin_prefetch(&s->same->slice.columns[k]);
+    }
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; series[i] && k < series[i]->slice.ncolumns && k < 8; k++)
+            tsm_column_prefetch(&series[i]->slice.columns[k]);
+    for (size_t i = 0; i < n; i++) {
+        struct tsm_mem_series *s = series[i];
+        if (!s)
+            continue;
+        const struct tsm_point *p = &points[i];
+        const struct tsm_field *fields = &batch->fields[p->first_field];
+        if (s->slice.shard != shards[i]->index)
+            switch_slice(m, s, shards[i]->index);
+        TSM_GROW(m->resolved, p->nfields, m->capresolved);
+        struct tsm_buf cause = {0};
+        if (__builtin_expect(resolve(m, s, shards[i], fields, p->nfields, &cause), 1))
+            add_point(m, s, shards[i], p, fields, counts);
+        else
+            reject_point(p, tsm_buf_cstr(&cause), false, reject, ctx);
+        tsm_buf_release(&cause);
+    }
+}
+
+int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *shard, struct tsm_str tsm_key,
+                     const struct tsm_values *values, struct tsm_err *err)
+{
+    struct tsm_str key, field;
+    if (!tsm_key_split(tsm_key, &key, &field))
+        return tsm_err_set(err, TSM_ECORRUPT, "key '%.*s' without a field", (int)tsm_key.n, tsm_key.p);
+    uint64_t hash = tsm_hash(key);
+    struct tsm_mem_series *s = find(m, key, hash);
+    if (!s)
+        s = insert(m, key, hash, NULL);
+    s = s->same;
+    if (s->slice.shard != shard->index)
+        switch_slice(m, s, shard->index);
+    const struct tsm_field_def *def = tsm_field_types_add(shard->types, tsm_key_measurement(key), field,
+                                                          values->type);
+    if (def->type != values->type)
+        return tsm_err_set(err, TSM_ECONFLICT, "key '%.*s' is type %s, exists as type %s", (int)tsm_key.n,
+                           tsm_key.p, tsm_type_name(values->type), tsm_type_name(def->type));
+    uint32_t column = find_column(&s->slice, field, 0);
+    if (column == (uint32_t)NO_COLUMN)
+        column = add_column(m, &s->slice, def);
+    struct tsm_column *c = &s->slice.columns[column];
+    for (size_t i = 0; i < values->n; i++) {
+        union tsm_value v = tsm_values_get(values, i);
+        if (values->type == TSM_FLOAT && !isfinite(v.f))
+            return tsm_err_set(err, TSM_ECORRUPT, "key '%.*s': a value that is not finite", (int)tsm_key.n,
+                               tsm_key.p);
+        tsm_column_add(&m->memory, c, values->t[i], v);
+    }
+    m->points += values->n;
+    return TSM_OK;
+}
+
+uint64_t tsm_memtable_rows(const struct tsm_memtable *m)
+{
+    return m->rows;
+}
+
+bool tsm_memtable_empty(const struct tsm_memtable *m)
+{
+    return m->points == 0;
+}
+
+size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs)
+{
+    return (m->mask + 1) * sizeof *m->slots + tsm_column_memory_bytes(&m->memory) + m->text.bytes +
+           m->slices * FLUSH_BYTES_PER_SLICE + m->columns * FLUSH_BYTES_PER_COLUMN +
+           tsm_column_scratch(&m->memory, jobs);
+}
+
+void tsm_memtable_each(const struct tsm_memtable *m, void (*each)(void *ctx, const struct tsm_mem_series *s),
+                       void *ctx)
+{
+    for (size_t i = 0; i <= m->mask; i++)
+        if (m->slots[i].series && m->slots[i].series->same == m->slots[i].series)
+            each(ctx, m->slots[i].series);
+}

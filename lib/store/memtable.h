@@ -1,0 +1,81 @@
+/*
+ * store/memtable.h: points in memory until they are flushed: series by their raw key, columns by shard and
+ * field.
+ *
+ * A memtable is written by one thread. Once it is frozen nobody writes it and any thread may read it.
+ */
+#ifndef TSM_STORE_MEMTABLE_H
+#define TSM_STORE_MEMTABLE_H
+
+#include "format/line.h"
+#include "store/column.h"
+
+/* What a memtable has to know about the shard that a point falls into. */
+struct tsm_memtable_shard {
+    struct tsm_field_types *types;
+    uint32_t index; /* the caller's number for it: small */
+};
+
+/* The columns of a series in one shard. */
+struct tsm_slice {
+    struct tsm_column *columns;
+    uint32_t ncolumns, capcolumns;
+    uint32_t shard;
+};
+
+/* The slices of a series that has several, ascending by shard. */
+struct tsm_slices {
+    uint32_t n, class;
+    struct tsm_slice items[];
+};
+
+/* A spelling of a series. One cache line. */
+struct tsm_mem_series {
+    const char *raw; /* as written in a line */
+    const char *key; /* the series key: raw itself when it is canonical */
+    uint32_t raw_len, key_len;
+    struct tsm_mem_series *same; /* the one that holds the columns: for the canonical spelling itself */
+    struct tsm_slice slice;      /* of the shard that was written last */
+    struct tsm_slices *all;      /* NULL: slice is the only one. Its copy of the current one may be old. */
+};
+
+struct tsm_memtable;
+
+struct tsm_memtable *tsm_memtable_new(void);
+void tsm_memtable_free(struct tsm_memtable *m); /* NULL is allowed */
+
+enum { TSM_MEMTABLE_GROUP = 32 }; /* points per call: looked up together, to wait for memory once */
+
+struct tsm_memtable_counts {
+    uint64_t points, rows;
+    uint64_t new_series;     /* first seen by this memtable */
+    uint64_t dropped_fields; /* named "time", which InfluxDB does not store either */
+};
+
+/* Called for each series that the memtable sees for the first time. */
+typedef void tsm_new_series_fn(void *ctx, struct tsm_str key);
+
+/*
+ * Adds n (at most TSM_MEMTABLE_GROUP) points of batch; shards[i] is that of points[i], NULL to leave the
+ * point out. A point is added as a whole or given to reject with InfluxDB's message.
+ */
+void tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
+                        const struct tsm_point *points, const struct tsm_memtable_shard *const *shards,
+                        size_t n, struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
+                        tsm_reject_fn *reject, void *ctx);
+
+/* Adds values of one TSM key, from a log. TSM_ECONFLICT when the field has another type in the shard,
+ * TSM_ECORRUPT when the key is none. */
+int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *shard, struct tsm_str tsm_key,
+                     const struct tsm_values *values, struct tsm_err *err);
+
+uint64_t tsm_memtable_rows(const struct tsm_memtable *m);
+bool tsm_memtable_empty(const struct tsm_memtable *m);
+/* Memory held, and what a flush of it with so many threads takes in addition. */
+size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs);
+
+/* Calls each for every series (its canonical spelling), in no order. */
+void tsm_memtable_each(const struct tsm_memtable *m, void (*each)(void *ctx, const struct tsm_mem_series *s),
+                       void *ctx);
+
+#endif

@@ -1,0 +1,84 @@
+/* store/slab.c: memory in size classes. Pieces up to 4 KiB are cut from pages, larger ones are pages. */
+#include "store/slab.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/banned.h"
+
+enum {
+    FIRST_PAGE = 64 << 10,
+    LARGEST_PAGE = 1 << 20,
+    LARGEST_CUT_CLASS = 6, /* 4 KiB */
+};
+
+struct tsm_slab_page {
+    struct tsm_slab_page *next;
+    size_t size;
+};
+
+unsigned tsm_slab_class(size_t size)
+{
+    unsigned class = 0;
+    while (((size_t)TSM_SLAB_MIN << class) < size)
+        class ++;
+    return class;
+}
+
+/* A page with room for size bytes behind its header; returns where they start. */
+static uint8_t *new_page(struct tsm_slab *s, size_t size)
+{
+    size_t total = size + sizeof(struct tsm_slab_page) + TSM_SLAB_MIN;
+    struct tsm_slab_page *page = tsm_alloc(total);
+    page->next = s->pages;
+    page->size = size;
+    s->pages = page;
+    s->bytes += total;
+    uintptr_t start = (uintptr_t)(page + 1);
+    return (uint8_t *)(page + 1) + (-start & (TSM_SLAB_MIN - 1));
+}
+
+void *tsm_slab_alloc(struct tsm_slab *s, unsigned class)
+{
+    void *p = s->free[class];
+    if (p) {
+        memcpy(&s->free[class], p, sizeof p);
+        return p;
+    }
+    size_t size = (size_t)TSM_SLAB_MIN << class;
+    if (class > LARGEST_CUT_CLASS)
+        return new_page(s, size);
+    if ((size_t)(s->end - s->next) < size) {
+        while (s->next < s->end) { /* the rest of the old page, as its largest pieces */
+            unsigned c = LARGEST_CUT_CLASS;
+            while (((size_t)TSM_SLAB_MIN << c) > (size_t)(s->end - s->next))
+                c--;
+            tsm_slab_free(s, s->next, c);
+            s->next += (size_t)TSM_SLAB_MIN << c;
+        }
+        size_t page = s->bytes < FIRST_PAGE ? FIRST_PAGE : s->bytes > LARGEST_PAGE ? LARGEST_PAGE : s->bytes;
+        page &= ~(size_t)(TSM_SLAB_MIN - 1);
+        s->next = new_page(s, page);
+        s->end = s->next + page;
+    }
+    p = s->next;
+    s->next += size;
+    return p;
+}
+
+void tsm_slab_free(struct tsm_slab *s, void *p, unsigned class)
+{
+    memcpy(p, &s->free[class], sizeof p);
+    s->free[class] = p;
+}
+
+void tsm_slab_release(struct tsm_slab *s)
+{
+    struct tsm_slab_page *page = s->pages;
+    while (page) {
+        struct tsm_slab_page *next = page->next;
+        tsm_free(page);
+        page = next;
+    }
+    *s = (struct tsm_slab){0};
+}
