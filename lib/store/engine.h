@@ -22,14 +22,19 @@ struct tsm_engine_options {
     size_t memory;      /* budget of both memtables in bytes */
     unsigned jobs;      /* threads that encode a flush */
     bool dry_run;       /* parse and check, write nothing */
+    /* Something the user should know that does not stop the work: a damaged file. May be NULL; called by any
+     * thread. */
+    void (*warn)(void *ctx, const char *message);
+    void *warn_ctx;
 };
 
 struct tsm_engine_stats {
     uint64_t points;            /* field values accepted */
     uint64_t rows;              /* lines accepted */
-    uint64_t series;            /* distinct series in this run */
+    uint64_t series;            /* distinct series in this run; in very large numbers an estimate */
     uint64_t rejected;          /* lines */
     uint64_t late;              /* values that went to out-of-order files */
+    uint64_t dropped_fields;    /* named "time", which InfluxDB does not store either */
     uint64_t durable_rows;      /* rows covered by completed flushes */
     uint64_t files, file_bytes; /* written */
     uint64_t waits;             /* times the writer waited for a flush */

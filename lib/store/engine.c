@@ -1,0 +1,417 @@
+/*
+ * store/engine.c: the writer of a data directory.
+ *
+ * Two memtables: one takes points, the other one, frozen, is written out by a thread. What the two threads
+ * share is the frozen memtable (read-only), the list of shards that goes with it, and the fields behind
+ * the mutex.
+ *
+ * Invariant: meta.db names a shard, durably, before a flush that writes to it starts.
+ */
+#include "store/engine_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "base/time.h"
+#include "store/data_dir.h"
+#include "base/banned.h"
+
+enum {
+    MEMORY_MIN = 1 << 20,
+    SERIES_SHARE = 32,   /* of the memory, for counting series */
+    INDEX_SHARE = 16,    /* of the memory, for the index of the file that is written */
+    SERIES_SLOT = 4 * 8, /* bytes per counted series, at the worst */
+};
+
+static void warn(void *ctx, const char *message)
+{
+    struct tsm_engine *e = ctx;
+    if (e->warn)
+        e->warn(e->warn_ctx, message);
+}
+
+/* ---- opening and closing ---------------------------------------------------------------------------------
+ */
+
+static int take_lock(struct tsm_engine *e, const char *holder, struct tsm_err *err)
+{
+    int rc = tsm_fs_make_dirs(e->fs, e->dir, err);
+    if (rc != TSM_OK)
+        return rc;
+    char *path = tsm_path_lock(e->dir);
+    struct tsm_buf name = {0};
+    tsm_buf_printf(&name, "%s, process %ld", holder ? holder : "tsmkit", (long)getpid());
+    rc = tsm_lock_take(e->fs, path, tsm_buf_cstr(&name), &e->lock, err);
+    tsm_buf_release(&name);
+    tsm_free(path);
+    return rc;
+}
+
+/* Database and policy in meta, created when missing. */
+static int find_policy(struct tsm_engine *e, struct tsm_str rp, struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    struct tsm_database *db = tsm_meta_database(&e->meta, e->database);
+    struct tsm_rp_spec spec = {.name = rp};
+    if (!db) {
+        rc = tsm_meta_create_database(&e->meta, e->database, rp.n ? &spec : NULL, err);
+        e->meta_changed = true;
+    } else if (rp.n && !tsm_meta_rp(db, rp)) {
+        static const int64_t infinite = 0;
+        static const uint32_t replicas = 1;
+        spec.duration = &infinite;
+        spec.replica_n = &replicas;
+        rc = tsm_meta_create_rp(&e->meta, e->database, &spec, err);
+        e->meta_changed = true;
+    }
+    if (rc != TSM_OK)
+        return rc;
+    db = tsm_meta_database(&e->meta, e->database);
+    struct tsm_rp *policy = db ? tsm_meta_rp(db, rp) : NULL;
+    if (!policy)
+        return tsm_err_set(err, TSM_ENOTFOUND, "database %.*s has no default retention policy",
+                           (int)e->database.n, e->database.p);
+    e->rp_name = tsm_arena_str(&e->names, policy->name);
+    e->oldest_allowed = policy->duration > 0 ? tsm_now() - policy->duration : INT64_MIN;
+    return TSM_OK;
+}
+
+int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *opt, struct tsm_engine **out,
+                    struct tsm_err *err)
+{
+    *out = NULL;
+    struct tsm_engine *e = tsm_calloc(1, sizeof *e);
+    e->fs = fs;
+    e->dir = tsm_strdup(opt->dir);
+    e->database = tsm_arena_str(&e->names, opt->database);
+    e->memory = opt->memory > MEMORY_MIN ? opt->memory : MEMORY_MIN;
+    e->jobs = opt->jobs ? opt->jobs : 1;
+    e->dry_run = opt->dry_run;
+    e->warn = opt->warn;
+    e->warn_ctx = opt->warn_ctx;
+    e->series.limit = e->memory / SERIES_SHARE / SERIES_SLOT;
+    e->active = tsm_memtable_new();
+    pthread_mutex_init(&e->mutex, NULL);
+
+    int rc = opt->database.n ? TSM_OK : tsm_err_set(err, TSM_EUSAGE, "no database given");
+    if (rc == TSM_OK && !e->dry_run)
+        rc = take_lock(e, opt->holder, err);
+    if (rc == TSM_OK)
+        rc = tsm_meta_load(fs, e->dir, &e->meta, err);
+    if (rc == TSM_OK)
+        rc = find_policy(e, opt->rp, err);
+    if (rc != TSM_OK) {
+        tsm_engine_close(e);
+        return rc;
+    }
+    *out = e;
+    return TSM_OK;
+}
+
+static void join(struct tsm_engine *e)
+{
+    if (!e->flushing)
+        return;
+    pthread_join(e->thread, NULL);
+    e->flushing = false;
+}
+
+void tsm_engine_close(struct tsm_engine *e)
+{
+    if (!e)
+        return;
+    join(e);
+    tsm_memtable_free(e->active);
+    for (size_t i = 0; i < e->nshards; i++) {
+        tsm_field_types_release(&e->shards[i]->types);
+        tsm_shard_files_release(&e->shards[i]->files);
+        tsm_free(e->shards[i]);
+    }
+    tsm_free(e->shards);
+    tsm_free(e->flush_shards);
+    tsm_distinct_release(&e->series);
+    tsm_meta_release(&e->meta);
+    tsm_lock_release(&e->lock);
+    tsm_arena_release(&e->names);
+    pthread_mutex_destroy(&e->mutex);
+    tsm_free(e->dir);
+    tsm_free(e);
+}
+
+/* ---- shards ----------------------------------------------------------------------------------------------
+ */
+
+/* A key of which everything in the file is deleted has no type any more. */
+static bool is_deleted(const struct tsm_reader *r, size_t key, struct tsm_str text)
+{
+    size_t from, to;
+    tsm_tombstones_find(&r->tombstones, text, &from, &to);
+    int64_t tmin = tsm_reader_entry(r, key, 0).tmin;
+    int64_t tmax = tsm_reader_entry(r, key, tsm_reader_entries(r, key) - 1).tmax;
+    for (; from < to; from++)
+        if (r->tombstones.items[from].tmin <= tmin && r->tombstones.items[from].tmax >= tmax)
+            return true;
+    return false;
+}
+
+struct opening {
+    struct tsm_engine *engine;
+    struct tsm_engine_shard *shard;
+};
+
+static void learn_types(void *ctx, const struct tsm_reader *r)
+{
+    struct tsm_field_types *types = &((struct opening *)ctx)->shard->types;
+    for (size_t i = 0; i < r->nkeys; i++) {
+        struct tsm_str key = tsm_reader_key(r, i), series, field;
+        if (tsm_key_split(key, &series, &field) && !(r->tombstones.n && is_deleted(r, i, key)))
+            tsm_field_types_add(types, tsm_key_measurement(series), field, tsm_reader_type(r, i));
+    }
+}
+
+static void report_damage(void *ctx, const char *message)
+{
+    warn(((struct opening *)ctx)->engine, message);
+}
+
+static int open_shard(struct tsm_engine *e, const struct tsm_shard_group *g, struct tsm_engine_shard **out,
+                      struct tsm_err *err)
+{
+    *out = NULL;
+    if (g->nshards == 0)
+        return tsm_err_set(err, TSM_ECORRUPT, "meta.db: shard group %llu has no shard",
+                           (unsigned long long)g->id);
+    struct tsm_engine_shard *s = tsm_calloc(1, sizeof *s);
+    s->id = g->shards[0];
+    s->start = g->start;
+    s->end = g->truncated_at && g->truncated_at < g->end ? g->truncated_at : g->end;
+    s->table = (struct tsm_memtable_shard){&s->types, (uint32_t)e->nshards};
+    s->flush.files = &s->files;
+    struct opening o = {e, s};
+    char *dir = tsm_path_shard(e->dir, e->database, e->rp_name, s->id);
+    int rc = tsm_shard_files_open(e->fs, dir, learn_types, report_damage, &o, &s->files, err);
+    tsm_free(dir);
+    if (rc != TSM_OK) {
+        tsm_field_types_release(&s->types);
+        tsm_free(s);
+        return rc;
+    }
+    TSM_GROW(e->shards, e->nshards + 1, e->capshards);
+    e->shards[e->nshards++] = s;
+    *out = s;
+    return e->dry_run ? TSM_OK : tsm_engine_take_log(e, s, err);
+}
+
+/* The shard that t falls into; opened when it was not yet. */
+static int find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_shard **out, struct tsm_err *err)
+{
+    struct tsm_rp *rp = tsm_meta_rp(tsm_meta_database(&e->meta, e->database), e->rp_name);
+    bool created;
+    const struct tsm_shard_group *g = tsm_meta_group_for(&e->meta, rp, t, &created);
+    e->meta_changed |= created;
+    for (size_t i = e->nshards; i-- > 0;) {
+        if (g->nshards && e->shards[i]->id == g->shards[0]) {
+            *out = e->shards[i];
+            return TSM_OK;
+        }
+    }
+    return open_shard(e, g, out, err);
+}
+
+/* ---- flushing --------------------------------------------------------------------------------------------
+ */
+
+static void *flush_main(void *arg)
+{
+    struct tsm_engine *e = arg;
+    struct tsm_flush f = {
+        .fs = e->fs,
+        .table = e->frozen,
+        .shards = e->flush_shards,
+        .nshards = e->nflush_shards,
+        .jobs = e->jobs,
+        .index_memory = e->memory / INDEX_SHARE,
+        .damage = warn,
+        .ctx = e,
+    };
+    struct tsm_err err = {0};
+    int rc = tsm_flush_run(&f, &err);
+    uint64_t rows = tsm_memtable_rows(e->frozen);
+    tsm_memtable_free(e->frozen);
+    e->frozen = NULL;
+    pthread_mutex_lock(&e->mutex);
+    e->stats.late += f.late;
+    e->stats.files += f.files;
+    e->stats.file_bytes += f.file_bytes;
+    if (rc == TSM_OK) {
+        e->stats.durable_rows += rows;
+    } else {
+        e->code = rc;
+        e->err = err;
+    }
+    e->done = true;
+    pthread_mutex_unlock(&e->mutex);
+    return NULL;
+}
+
+/* The failure of a flush, if there was one. */
+static int check_failure(struct tsm_engine *e, struct tsm_err *err)
+{
+    pthread_mutex_lock(&e->mutex);
+    int rc = e->code;
+    if (rc != TSM_OK && err)
+        *err = e->err;
+    pthread_mutex_unlock(&e->mutex);
+    return rc;
+}
+
+static int wait_for_flush(struct tsm_engine *e, struct tsm_err *err)
+{
+    join(e);
+    return check_failure(e, err);
+}
+
+static int save_meta(struct tsm_engine *e, struct tsm_err *err)
+{
+    if (!e->meta_changed)
+        return TSM_OK;
+    int rc = tsm_meta_save(e->fs, e->dir, &e->meta, err);
+    e->meta_changed = rc != TSM_OK;
+    return rc;
+}
+
+int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
+{
+    if (e->flushing) {
+        pthread_mutex_lock(&e->mutex);
+        e->stats.waits += !e->done;
+        pthread_mutex_unlock(&e->mutex);
+    }
+    int rc = wait_for_flush(e, err);
+    if (rc == TSM_OK && !e->dry_run)
+        rc = save_meta(e, err);
+    if (rc != TSM_OK || tsm_memtable_empty(e->active))
+        return rc;
+    e->frozen = e->active;
+    e->active = tsm_memtable_new();
+    if (e->dry_run) {
+        tsm_memtable_free(e->frozen);
+        e->frozen = NULL;
+        return TSM_OK;
+    }
+    e->flush_shards = tsm_realloc_array(e->flush_shards, e->nshards, sizeof *e->flush_shards);
+    e->nflush_shards = e->nshards;
+    for (size_t i = 0; i < e->nshards; i++)
+        e->flush_shards[i] = &e->shards[i]->flush;
+    e->done = false;
+    e->flushing = pthread_create(&e->thread, NULL, flush_main, e) == 0;
+    if (!e->flushing) { /* no thread to be had: it takes longer, that is all */
+        flush_main(e);
+        return check_failure(e, err);
+    }
+    return TSM_OK;
+}
+
+int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err)
+{
+    int rc = tsm_engine_freeze(e, err);
+    return rc == TSM_OK ? wait_for_flush(e, err) : rc;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------
+ */
+
+static size_t lasting_bytes(const struct tsm_engine *e)
+{
+    size_t bytes = tsm_distinct_bytes(&e->series);
+    for (size_t i = 0; i < e->nshards; i++)
+        bytes += sizeof *e->shards[i] + tsm_field_types_bytes(&e->shards[i]->types);
+    return bytes;
+}
+
+/* What one memtable may take. */
+static int find_budget(const struct tsm_engine *e, size_t *budget, struct tsm_err *err)
+{
+    size_t lasting = lasting_bytes(e), index = e->memory / INDEX_SHARE;
+    if (lasting > e->memory / 2)
+        return tsm_err_set(err, TSM_ELIMIT,
+                           "the names of the fields alone take more than half of the memory limit");
+    *budget = (e->memory - lasting - index) / 2;
+    return TSM_OK;
+}
+
+int tsm_engine_check_memory(struct tsm_engine *e, struct tsm_err *err)
+{
+    size_t budget;
+    int rc = find_budget(e, &budget, err);
+    return rc != TSM_OK || tsm_memtable_bytes(e->active, e->jobs) < budget ? rc : tsm_engine_freeze(e, err);
+}
+
+/* What the memtable's callbacks get. */
+struct writing {
+    struct tsm_engine *engine;
+    tsm_reject_fn *reject;
+    void *ctx;
+};
+
+static void count_series(void *ctx, struct tsm_str key)
+{
+    tsm_distinct_add(&((struct writing *)ctx)->engine->series, tsm_hash(key));
+}
+
+static void count_reject(void *ctx, uint32_t line, struct tsm_str text, const char *cause)
+{
+    struct writing *w = ctx;
+    w->engine->stats.rejected++;
+    if (w->reject)
+        w->reject(w->ctx, line, text, cause);
+}
+
+int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
+                     struct tsm_err *err)
+{
+    struct writing w = {e, reject, ctx};
+    struct tsm_memtable_counts counts = {0};
+    size_t budget = 0;
+    int rc = check_failure(e, err);
+    if (rc == TSM_OK)
+        rc = find_budget(e, &budget, err);
+    for (size_t from = 0, n; from < batch->n && rc == TSM_OK; from += n) {
+        const struct tsm_memtable_shard *shards[TSM_MEMTABLE_GROUP];
+        n = batch->n - from < TSM_MEMTABLE_GROUP ? batch->n - from : TSM_MEMTABLE_GROUP;
+        for (size_t i = 0; i < n && rc == TSM_OK; i++) {
+            const struct tsm_point *p = &batch->points[from + i];
+            if (__builtin_expect(p->time < e->oldest_allowed, 0)) {
+                shards[i] = NULL;
+                count_reject(&w, p->line, p->text, "points beyond retention policy");
+                continue;
+            }
+            if (!e->current || p->time < e->current->start || p->time >= e->current->end)
+                rc = find_shard(e, p->time, &e->current, err);
+            if (rc == TSM_OK)
+                shards[i] = &e->current->table;
+        }
+        if (rc != TSM_OK)
+            break;
+        tsm_memtable_write(e->active, batch, &batch->points[from], shards, n, &counts, count_series,
+                           count_reject, &w);
+        if (tsm_memtable_bytes(e->active, e->jobs) >= budget)
+            rc = tsm_engine_freeze(e, err);
+    }
+    e->stats.points += counts.points;
+    e->stats.rows += counts.rows;
+    e->stats.dropped_fields += counts.dropped_fields;
+    return rc;
+}
+
+void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st)
+{
+    struct tsm_engine *shared = (struct tsm_engine *)e; /* only to take the lock */
+    pthread_mutex_lock(&shared->mutex);
+    *st = e->stats;
+    pthread_mutex_unlock(&shared->mutex);
+    st->series = tsm_distinct_count(&e->series);
+}

@@ -1,0 +1,155 @@
+/*
+ * store/engine_log.c: what influxd left in the log of a shard goes into TSM files before anything newer does.
+ *
+ * Otherwise its older values would win over ours when influxd reads its log the next time. As influxd's own
+ * snapshot does, the segments are removed only after their content is fsynced; when the process dies in
+ * between, the same values are taken once more, which changes nothing.
+ */
+#include "store/engine_impl.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/time.h"
+#include "format/influx_wal.h"
+#include "store/data_dir.h"
+#include "base/banned.h"
+
+struct taking {
+    struct tsm_engine *engine;
+    struct tsm_engine_shard *shard;
+    struct tsm_tombstones removed; /* deletes since the last write */
+};
+
+/* Adds the pending deletes to one file. */
+static int remove_from_file(struct taking *t, struct tsm_file_name name, struct tsm_err *err)
+{
+    const struct tsm_fs *fs = t->engine->fs;
+    char *path = tsm_shard_files_path(&t->shard->files, name), *beside = tsm_tombstone_path(path);
+    struct tsm_reader *r = NULL;
+    struct tsm_tombstones all = {0};
+    int rc = tsm_reader_open_bare(fs, path, &r, err);
+    if (rc == TSM_OK)
+        rc = tsm_tombstones_read(fs, beside, &all, err);
+    bool any = false;
+    for (size_t i = 0; i < t->removed.n && rc == TSM_OK; i++) {
+        const struct tsm_tombstone *d = &t->removed.items[i];
+        bool found;
+        tsm_reader_seek(r, d->key, &found);
+        if (found)
+            tsm_tombstones_add(&all, d->key, d->tmin, d->tmax);
+        any |= found;
+    }
+    if (rc == TSM_OK && any) {
+        tsm_tombstones_sort(&all);
+        rc = tsm_tombstones_write(fs, beside, &all, err);
+    }
+    tsm_tombstones_release(&all);
+    tsm_reader_close(r);
+    tsm_free(beside);
+    tsm_free(path);
+    return rc;
+}
+
+/* A delete concerns what was logged before it: that is written out, then deleted there. */
+static int apply_removals(struct taking *t, struct tsm_err *err)
+{
+    if (t->removed.n == 0)
+        return TSM_OK;
+    int rc = tsm_engine_sync(t->engine, err);
+    if (rc == TSM_OK)
+        rc = tsm_shard_files_refresh(t->engine->fs, &t->shard->files, NULL, NULL, NULL, err);
+    for (size_t i = 0; i < t->shard->files.n && rc == TSM_OK; i++)
+        rc = remove_from_file(t, t->shard->files.files[i].name, err);
+    tsm_tombstones_release(&t->removed);
+    return rc;
+}
+
+static int visit_write(void *ctx, struct tsm_str key, const struct tsm_values *values, struct tsm_err *err)
+{
+    struct taking *t = ctx;
+    int rc = apply_removals(t, err);
+    if (rc == TSM_OK)
+        rc = tsm_memtable_add(t->engine->active, &t->shard->table, key, values, err);
+    return rc == TSM_OK ? tsm_engine_check_memory(t->engine, err) : rc;
+}
+
+static int visit_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax, struct tsm_err *err)
+{
+    struct taking *t = ctx;
+    (void)err;
+    tsm_tombstones_add(&t->removed, key, tmin, tmax);
+    return TSM_OK;
+}
+
+static int remove_segments(struct tsm_engine *e, const char *dir, const struct tsm_names *names,
+                           struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    bool any = false;
+    for (size_t i = 0; i < names->n && rc == TSM_OK; i++) {
+        if (!tsm_influx_wal_name(tsm_str_of(names->names[i]), NULL))
+            continue;
+        char *path = tsm_path_join(dir, names->names[i]);
+        rc = tsm_fs_remove(e->fs, path, err);
+        tsm_free(path);
+        any = true;
+    }
+    return rc == TSM_OK && any ? tsm_fs_sync_dir(e->fs, dir, err) : rc;
+}
+
+/* Every segment, in the order of their numbers. */
+static int read_segments(struct taking *t, const char *dir, const struct tsm_names *names,
+                         struct tsm_err *err)
+{
+    struct tsm_wal_visitor visitor = {.ctx = t, .write = visit_write, .remove = visit_remove};
+    uint32_t done = 0;
+    int rc = TSM_OK;
+    for (bool more = true; more && rc == TSM_OK;) {
+        uint32_t next = 0, id;
+        const char *name = NULL;
+        for (size_t i = 0; i < names->n; i++) {
+            if (tsm_influx_wal_name(tsm_str_of(names->names[i]), &id) && id > done && (!name || id < next)) {
+                next = id;
+                name = names->names[i];
+            }
+        }
+        more = name != NULL;
+        if (!name)
+            break;
+        char *path = tsm_path_join(dir, name);
+        uint64_t torn = 0;
+        rc = tsm_influx_wal_read(t->engine->fs, path, &visitor, &torn, err);
+        tsm_free(path);
+        done = next;
+    }
+    return rc == TSM_OK ? apply_removals(t, err) : rc;
+}
+
+int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err)
+{
+    char *dir = tsm_path_wal(e->dir, e->database, e->rp_name, s->id);
+    struct tsm_names names;
+    int rc = tsm_fs_list(e->fs, dir, &names, err);
+    bool any = false;
+    for (size_t i = 0; rc == TSM_OK && i < names.n; i++)
+        any |= tsm_influx_wal_name(tsm_str_of(names.names[i]), NULL);
+    if (rc == TSM_ENOTFOUND)
+        rc = TSM_OK;
+    if (any) {
+        struct taking t = {.engine = e, .shard = s};
+        rc = tsm_engine_sync(e, err); /* so that the log's values are alone in the memtable */
+        if (rc == TSM_OK)
+            rc = read_segments(&t, dir, &names, err);
+        if (rc == TSM_OK)
+            rc = tsm_engine_sync(e, err);
+        if (rc == TSM_OK)
+            rc = remove_segments(e, dir, &names, err);
+        tsm_tombstones_release(&t.removed);
+        tsm_names_release(&names);
+    } else if (rc == TSM_OK) {
+        tsm_names_release(&names);
+    }
+    tsm_free(dir);
+    return rc;
+}

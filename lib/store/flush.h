@@ -1,0 +1,35 @@
+/*
+ * store/flush.h: writing a frozen memtable into TSM files.
+ *
+ * Of each key, values newer than the frontier (the newest time that any file of the shard has for it)
+ * go to an ordered file, the others to an out-of-order file (DESIGN 5.2).
+ */
+#ifndef TSM_STORE_FLUSH_H
+#define TSM_STORE_FLUSH_H
+
+#include "store/memtable.h"
+#include "store/shard_files.h"
+
+struct tsm_flush_shard {
+    struct tsm_shard_files *files;
+    bool derived_removed; /* fields.idx, which influxd would otherwise take for the whole truth */
+};
+
+struct tsm_flush {
+    const struct tsm_fs *fs;
+    const struct tsm_memtable *table;
+    struct tsm_flush_shard **shards; /* by the memtable's shard numbers */
+    size_t nshards;
+    unsigned jobs;
+    size_t index_memory; /* a file is finished when its index takes more than this */
+    tsm_shard_damage_fn *damage;
+    void *ctx;
+    /* out */
+    uint64_t late;
+    uint64_t files, file_bytes;
+};
+
+/* When it fails, files that were installed before stay; no unfinished one does. */
+int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err);
+
+#endif
