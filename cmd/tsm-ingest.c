@@ -1,0 +1,361 @@
+/*
+ * tsm-ingest: line protocol or CSV from files or stdin into a data directory.
+ */
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/parallel.h"
+#include "base/time.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/rejects.h"
+#include "store/load.h"
+#include "base/banned.h"
+
+enum {
+    DEFAULT_MEMORY_MB = 512,
+    LEAST_MEMORY_MB = 32,
+    SHOWN_REJECTS = 10,
+};
+
+static struct {
+    struct tsm_common common;
+    const char *format, *precision, *measurement, *measurement_column, *tags, *fields, *time, *separator,
+        *rejects;
+    bool dry_run;
+} opt = {
+    .common = {.data = "./tsm-data", .memory = (uint64_t)DEFAULT_MEMORY_MB << 20},
+    .format = "line",
+    .precision = "ns",
+    .separator = ",",
+};
+
+static const struct tsm_option options[] = {
+    TSM_OPT_DATA(&opt.common),
+    TSM_OPT_DB(&opt.common),
+    TSM_OPT_RP(&opt.common),
+    {'f', "format", TSM_OPT_CHOICE, "NAME", "input format (default line)", "line csv", NULL, &opt.format},
+    {0, "precision", TSM_OPT_CHOICE, "UNIT", "unit of integer timestamps (default ns)", "ns us ms s m h",
+     NULL, &opt.precision},
+    {0, "measurement", TSM_OPT_STRING, "NAME", "csv: measurement of all rows", NULL, NULL, &opt.measurement},
+    {0, "measurement-column", TSM_OPT_STRING, "NAME", "csv: column that holds the measurement", NULL, NULL,
+     &opt.measurement_column},
+    {0, "tags", TSM_OPT_STRING, "NAMES", "csv: columns that are tags, separated by commas", NULL, NULL,
+     &opt.tags},
+    {0, "fields", TSM_OPT_STRING, "NAMES",
+     "csv: columns that are fields, each as NAME or NAME:TYPE (default: all others)", NULL, NULL,
+     &opt.fields},
+    {0, "time", TSM_OPT_STRING, "NAME", "csv: column of the timestamps (default: time, if there is one)",
+     NULL, NULL, &opt.time},
+    {0, "separator", TSM_OPT_STRING, "CHAR", "csv: character between cells (default ',')", NULL, NULL,
+     &opt.separator},
+    {0, "rejects", TSM_OPT_STRING, "FILE", "save rejected lines to FILE", NULL, NULL, &opt.rejects},
+    {'n', "dry-run", TSM_OPT_FLAG, NULL, "check the input, write nothing", NULL, NULL, &opt.dry_run},
+    TSM_OPT_CONFIG(&opt.common),
+    TSM_OPT_JOBS(&opt.common),
+    TSM_OPT_MEMORY(&opt.common),
+    TSM_OPT_SUMMARY(&opt.common),
+    TSM_OPT_QUIET(&opt.common),
+    TSM_OPT_VERBOSE(&opt.common),
+};
+
+static const struct tsm_program program = {
+    .name = "tsm-ingest",
+    .synopsis = "[OPTION]... [FILE]...",
+    .summary =
+        "Write line protocol or CSV into a data directory. Without FILE, or when FILE is -, read stdin.\n"
+        "gzip and LZ4 input is recognised.",
+    .details =
+        "examples:\n"
+        "  tsm-ingest -d data -b home sensors.lp\n"
+        "  zcat *.lp.gz | tsm-ingest -d data -b home --rejects bad.lp\n"
+        "  tsm-ingest -b home -f csv --measurement air --tags room,floor --precision s air.csv\n"
+        "\n"
+        "exit status: 0 everything is stored and fsynced, 1 failed (the message says what is stored),\n"
+        "2 wrong usage, 3 stored, but some lines were rejected, 5 damaged input, 75 another process\n"
+        "holds the data directory\n",
+    .options = options,
+    .noptions = sizeof options / sizeof *options,
+    .common = &opt.common,
+};
+
+static atomic_bool stop;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    atomic_store(&stop, true);
+}
+
+/* A first signal ends the reading, a second one the program. */
+static void catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    /* A reader of our messages that goes away, or a limit on the size of files, must not cost data. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* ---- options ---------------------------------------------------------------------------------------------
+ */
+
+static char separator_char(void)
+{
+    if (strcmp(opt.separator, "\\t") == 0 || strcmp(opt.separator, "tab") == 0)
+        return '\t';
+    if (strlen(opt.separator) != 1 || strchr("\"\r\n", opt.separator[0]))
+        tsm_usage(&program, "option --separator: '%s' is not a character that can separate cells",
+                  opt.separator);
+    return opt.separator[0];
+}
+
+/* Opening it for writing would empty it before it is read. */
+static void check_rejects_file(char *const *paths, int n)
+{
+    struct stat a, b;
+    if (!opt.rejects || stat(opt.rejects, &a) != 0)
+        return;
+    for (int i = -1; i < n; i++) {
+        bool standard = i < 0 ? n == 0 : strcmp(paths[i], "-") == 0;
+        if (i < 0 && !standard)
+            continue;
+        if ((standard ? fstat(STDIN_FILENO, &b) : stat(paths[i], &b)) == 0 && a.st_dev == b.st_dev &&
+            a.st_ino == b.st_ino && S_ISREG(a.st_mode))
+            tsm_usage(&program, "option --rejects: %s is also the input", opt.rejects);
+    }
+}
+
+static void check_options(struct tsm_load_options *load)
+{
+    bool csv = strcmp(opt.format, "csv") == 0;
+    const char *csv_only[][2] = {{"measurement", opt.measurement},
+                                 {"measurement-column", opt.measurement_column},
+                                 {"tags", opt.tags},
+                                 {"fields", opt.fields},
+                                 {"time", opt.time}};
+    for (size_t i = 0; i < sizeof csv_only / sizeof *csv_only && !csv; i++)
+        if (csv_only[i][1])
+            tsm_usage(&program, "option --%s needs --format csv", csv_only[i][0]);
+    if (!opt.common.database || !*opt.common.database)
+        tsm_usage(&program, "no database given (option --database)");
+    if (csv && !opt.measurement == !opt.measurement_column)
+        tsm_usage(&program, "csv needs one of the options --measurement and --measurement-column");
+    if (opt.common.memory < (uint64_t)LEAST_MEMORY_MB << 20)
+        tsm_usage(&program, "option --memory: at least %dM", LEAST_MEMORY_MB);
+    if (!opt.common.jobs)
+        opt.common.jobs = tsm_cpu_count();
+    if (opt.common.jobs > 1024)
+        tsm_usage(&program, "option --jobs: at most 1024");
+    int64_t unit = tsm_precision_unit(tsm_str_of(opt.precision)), now = tsm_now();
+    *load = (struct tsm_load_options){
+        .csv = csv,
+        .csv_options = {.measurement = tsm_str_of(csv && opt.measurement ? opt.measurement
+                                                                         : opt.measurement_column),
+                        .measurement_column = opt.measurement_column != NULL,
+                        .tags = tsm_str_of(opt.tags),
+                        .fields = tsm_str_of(opt.fields),
+                        .time = tsm_str_of(opt.time),
+                        .separator = separator_char()},
+        .line = {.unit = unit, .now = now - now % unit},
+        .jobs = (unsigned)opt.common.jobs,
+        .stop = &stop,
+    };
+}
+
+/* ---- telling ---------------------------------------------------------------------------------------------
+ */
+
+struct run {
+    struct tsm_progress progress;
+    struct tsm_rejects rejects;
+};
+
+static void clear_progress(void *ctx)
+{
+    tsm_progress_clear(&((struct run *)ctx)->progress);
+}
+
+static void show_progress(void *ctx, const struct tsm_load_progress *p)
+{
+    struct run *run = ctx;
+    if (!tsm_progress_due(&run->progress))
+        return;
+    double seconds = tsm_progress_seconds(&run->progress);
+    char rows[TSM_AMOUNT_MAX], rate[TSM_AMOUNT_MAX], bytes[TSM_AMOUNT_MAX], part[32] = "";
+    tsm_amount(rows, (double)p->engine.rows);
+    tsm_amount(rate, (double)p->engine.rows / seconds);
+    tsm_amount(bytes, (double)p->bytes);
+    if (p->input_total)
+        snprintf(part, sizeof part, ", %.0f %%", 100.0 * (double)p->input_bytes / (double)p->input_total);
+    tsm_progress_show(&run->progress, "%s rows, %sB%s, %s rows/s", rows, bytes, part, rate);
+}
+
+static int reject(void *ctx, const struct tsm_load_reject *r, struct tsm_err *err)
+{
+    return tsm_rejects_add(&((struct run *)ctx)->rejects, r->file, r->line, r->text, r->cause, r->header,
+                           err);
+}
+
+static void warn(void *ctx, const char *message)
+{
+    (void)ctx; /* called by any thread: one write, and the progress line heals itself */
+    if (!opt.common.quiet)
+        tsm_complain(&program, "warning: %s", message);
+}
+
+static void print_summary(const struct tsm_engine_stats *st, const struct tsm_load_result *result,
+                          double seconds)
+{
+    double rate = seconds > 0 ? (double)st->rows / seconds : 0;
+    if (opt.common.summary) {
+        fprintf(stderr,
+                "{\"points\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"durable_rows\":%" PRIu64
+                ",\"series\":%" PRIu64 ",\"rejected\":%" PRIu64 ",\"late\":%" PRIu64 ",\"bytes\":%" PRIu64
+                ",\"file_bytes\":%" PRIu64 ",\"files\":%" PRIu64 ",\"waits\":%" PRIu64
+                ",\"seconds\":%.3f,\"rows_per_second\":%.0f}\n",
+                st->points, st->rows, st->durable_rows, st->series, result->rejected, st->late, result->bytes,
+                st->file_bytes, st->files, st->waits, seconds, rate);
+        return;
+    }
+    if (opt.common.quiet || (!opt.common.verbose && !isatty(STDERR_FILENO)))
+        return;
+    char rows[TSM_AMOUNT_MAX], per_second[TSM_AMOUNT_MAX], bytes[TSM_AMOUNT_MAX];
+    tsm_amount(rows, (double)st->rows);
+    tsm_amount(per_second, rate);
+    tsm_amount(bytes, (double)st->file_bytes);
+    fprintf(stderr,
+            "%s: %s rows, %" PRIu64 " values, %" PRIu64 " series in %.2f s (%s rows/s); %" PRIu64
+            " files, %sB\n",
+            program.name, rows, st->points, st->series, seconds, per_second, st->files, bytes);
+}
+
+/* What became of the rows when something failed. */
+static void print_durable(const struct tsm_engine_stats *st)
+{
+    if (st->rows == st->durable_rows)
+        tsm_complain(&program, "%" PRIu64 " rows were read, all of them are durable", st->rows);
+    else
+        tsm_complain(&program, "%" PRIu64 " rows are durable, the rest is not", st->durable_rows);
+}
+
+/* ---- the work --------------------------------------------------------------------------------------------
+ */
+
+/* Loads and flushes. What was read before a failure is flushed, too. */
+static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *load,
+                         struct tsm_load_result *result)
+{
+    struct tsm_err err;
+    int rc = tsm_load_run(&tsm_fs_posix, e, load, result, &err);
+    clear_progress(load->ctx);
+    int status = tsm_exit_status(rc);
+    if (rc != TSM_OK)
+        tsm_complain(&program, "%s", err.msg);
+    if (rc == TSM_EPARSE)
+        status = TSM_EXIT_FAILED;
+    struct tsm_err late;
+    int synced = tsm_engine_sync(e, &late);
+    if (synced != TSM_OK && (rc == TSM_OK || strcmp(late.msg, err.msg) != 0))
+        tsm_complain(&program, "%s", late.msg);
+    if (synced != TSM_OK && rc == TSM_OK)
+        status = tsm_exit_status(synced);
+    return status;
+}
+
+static int finish(struct run *run, struct tsm_engine *e, struct tsm_load_result *result, int status)
+{
+    struct tsm_err err;
+    struct tsm_engine_stats st;
+    if (tsm_rejects_close(&run->rejects, &err) != TSM_OK) {
+        tsm_complain(&program, "%s", err.msg);
+        status = TSM_EXIT_FAILED;
+    }
+    tsm_engine_stats(e, &st);
+    if (result->stopped && status == TSM_EXIT_OK) {
+        tsm_complain(&program, "stopped by a signal after line %" PRIu64 " of %s", result->lines,
+                     result->file ? result->file : "the input");
+        status = TSM_EXIT_FAILED;
+    }
+    if (status != TSM_EXIT_OK && !opt.dry_run)
+        print_durable(&st);
+    if (st.dropped_fields && !opt.common.quiet)
+        tsm_complain(&program,
+                     "warning: a field named \"time\" was left out of %" PRIu64 " rows, as InfluxDB does",
+                     st.dropped_fields);
+    if (result->rejected) {
+        tsm_complain(&program, "%" PRIu64 " lines were rejected%s%s", result->rejected,
+                     opt.rejects ? "; they are in " : "", opt.rejects ? opt.rejects : "");
+        if (status == TSM_EXIT_OK)
+            status = TSM_EXIT_REJECTED;
+    }
+    print_summary(&st, result, tsm_progress_seconds(&run->progress));
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    tsm_program_start();
+    int first = tsm_options_parse(&program, argc, argv);
+    struct run run = {0};
+    struct tsm_load_options load;
+    struct tsm_load_result result = {0};
+    struct tsm_err err;
+    check_options(&load);
+    check_rejects_file(argv + first, argc - first);
+    catch_signals();
+    /* Large pieces of memory go back to the system when freed, so that the limit on memory is kept. */
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    load.paths = argv + first;
+    load.npaths = (size_t)(argc - first);
+    load.memory = opt.common.memory / 8;
+    load.reject = reject;
+    load.ctx = &run;
+    if (!opt.common.quiet)
+        load.progress = show_progress;
+
+    tsm_progress_start(&run.progress, program.name);
+    if (opt.common.quiet)
+        run.progress.on = false;
+    struct tsm_engine_options engine_options = {
+        .dir = opt.common.data,
+        .database = tsm_str_of(opt.common.database),
+        .rp = tsm_str_of(opt.common.rp),
+        .holder = program.name,
+        .memory = opt.common.memory - opt.common.memory / 8 - ((uint64_t)LEAST_MEMORY_MB << 19),
+        .jobs = load.jobs,
+        .dry_run = opt.dry_run,
+        .warn = warn,
+    };
+    struct tsm_engine *e;
+    int rc = tsm_engine_open(&tsm_fs_posix, &engine_options, &e, &err);
+    if (rc != TSM_OK) {
+        tsm_complain(&program, "%s", err.msg);
+        return tsm_exit_status(rc);
+    }
+    run.rejects = (struct tsm_rejects){
+        .fs = &tsm_fs_posix,
+        .path = opt.rejects,
+        .show = opt.common.verbose ? UINT64_MAX
+                : opt.common.quiet ? 0
+                                   : SHOWN_REJECTS,
+        .before = clear_progress,
+        .ctx = &run,
+    };
+    int status = TSM_EXIT_FAILED;
+    if (tsm_rejects_open(&run.rejects, &err) != TSM_OK)
+        tsm_complain(&program, "%s", err.msg);
+    else
+        status = finish(&run, e, &result, load_and_sync(e, &load, &result));
+    tsm_load_result_release(&result);
+    tsm_engine_close(e);
+    return status;
+}

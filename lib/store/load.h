@@ -1,0 +1,58 @@
+/*
+ * store/load.h: from input files to the engine: read, cut into whole lines, parse in parallel, write in
+ * order.
+ */
+#ifndef TSM_STORE_LOAD_H
+#define TSM_STORE_LOAD_H
+
+#include <stdatomic.h>
+
+#include "format/csv.h"
+#include "store/engine.h"
+
+struct tsm_load_reject {
+    const char *file;
+    uint64_t line;       /* from 1 */
+    struct tsm_str text; /* as written, without the end of the line; p NULL when it was too long to keep */
+    const char *cause;   /* influxd's message */
+    const struct tsm_str *header; /* CSV: the header of the file, else NULL */
+};
+
+struct tsm_load_progress {
+    uint64_t bytes;       /* of text, decompressed */
+    uint64_t input_bytes; /* of the input files, as they are */
+    uint64_t input_total; /* of all of them; 0 when some are not regular files */
+    struct tsm_engine_stats engine;
+    uint64_t rejected;
+};
+
+struct tsm_load_options {
+    char *const *paths; /* "-" is stdin */
+    size_t npaths;      /* 0: stdin */
+    bool csv;
+    struct tsm_csv_options csv_options; /* its line options are not used */
+    struct tsm_line_options line;
+    unsigned jobs;
+    size_t memory; /* for text and points on their way */
+    const atomic_bool
+        *stop; /* when it becomes true: no more is read, what was read is written. May be NULL. */
+    /* Called in the order of the input, by any thread, one at a time. */
+    int (*reject)(void *ctx, const struct tsm_load_reject *r, struct tsm_err *err);
+    void (*progress)(void *ctx, const struct tsm_load_progress *p); /* may be NULL */
+    void *ctx;
+};
+
+struct tsm_load_result {
+    uint64_t bytes;    /* of text */
+    uint64_t rejected; /* lines */
+    bool stopped;
+    char *file; /* the input that was written last (tsm_free), and how many of its lines */
+    uint64_t lines;
+};
+
+/* Writes everything into e; the caller then syncs. *result is filled also on failure. */
+int tsm_load_run(const struct tsm_fs *fs, struct tsm_engine *e, const struct tsm_load_options *opt,
+                 struct tsm_load_result *result, struct tsm_err *err);
+void tsm_load_result_release(struct tsm_load_result *r);
+
+#endif
