@@ -45,10 +45,10 @@ def difference(theirs, ours):
         return ["tsm-query: exit status %d" % status, err.decode(errors="replace")[-500:]]
     if http != 200:  # the query as a whole was refused
         cause = json.loads(body)["error"].encode()
-        if status in (1, 2) and not out and cause in err:
+        if status == 2 and out == body and cause in err:
             return None
         return ["influxd refuses: " + cause.decode(errors="replace"),
-                "tsm-query: exit status %d: %s" % (status, (err or out).decode(errors="replace")[:300])]
+                "tsm-query: exit status %d: %s" % (status, (err + out).decode(errors="replace")[:300])]
     if out != body:
         at = next((i for i, (a, b) in enumerate(zip(body, out)) if a != b), min(len(body), len(out)))
         found = ["first difference at byte %d" % at, "influxd:   " + excerpt(body, at), "tsm-query: " + excerpt(out, at)]
