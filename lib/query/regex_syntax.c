@@ -2,9 +2,12 @@
  * query/regex_syntax.c: from Go's regular expressions to PCRE2's. Literals and classes are spelled out in
  * code points, so that nothing means more to PCRE2 than it does to Go.
  */
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include "query/regex_syntax.h"
 
+#include <pcre2.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/banned.h"
 
@@ -177,6 +180,20 @@ static bool perl_class(struct rewrite *r, bool inside)
     return false;
 }
 
+/* PCRE2 knows the categories and scripts of Unicode under the same names. */
+static bool is_property(const char *name, size_t n)
+{
+    char text[64];
+    int code;
+    PCRE2_SIZE offset;
+    if (n > 40)
+        return false;
+    int len = snprintf(text, sizeof text, "\\p{%.*s}", (int)n, name);
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)text, (PCRE2_SIZE)len, PCRE2_UTF, &code, &offset, NULL);
+    pcre2_code_free(re);
+    return re != NULL;
+}
+
 /* \pL, \p{Greek}, \P…, \p{^…}. *done: there was one. */
 static int unicode_class(struct rewrite *r, bool *done)
 {
@@ -206,7 +223,7 @@ static int unicode_class(struct rewrite *r, bool *done)
     for (const char *q = name; q < to; q++)
         if (!(((*q | 0x20) >= 'a' && (*q | 0x20) <= 'z') || *q == '_'))
             return fail(r, "invalid character class range", from, r->p);
-    if (name == to)
+    if (name == to || !is_property(name, (size_t)(to - name)))
         return fail(r, "invalid character class range", from, r->p);
     tsm_buf_printf(r->out, "\\%c{%.*s}", negative ? 'P' : 'p', (int)(to - name), name);
     *done = true;
@@ -349,7 +366,7 @@ static int flags(struct rewrite *r)
             return fail(r, "invalid or unsupported Perl syntax", from, r->p);
         }
     }
-    return fail(r, "missing closing )", r->start, r->end);
+    return fail(r, "invalid or unsupported Perl syntax", from, r->end);
 }
 
 static int group(struct rewrite *r)
