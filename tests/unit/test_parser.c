@@ -311,7 +311,7 @@ static const struct {
     {"SELECT v FROM m WHERE time > 1500000001s", NULL},
     {"SELECT v FROM m WHERE a = 18446744073709551615 AND b = -9223372036854775808", NULL},
     {"SELECT v FROM m WHERE time > 1w2d3h4m5s6ms7u8ns", "SELECT v FROM m WHERE time > 788645006007008ns"},
-    {"SELECT v FROM m WHERE time > 90m AND time < 10µs", NULL},
+    {"SELECT v FROM m WHERE time > 90m AND time < 10µ", "SELECT v FROM m WHERE time > 90m AND time < 10u"},
     {"SELECT v FROM m GROUP BY host, *, /x/, time(1m), time(1h, 5m)", NULL},
     {"SELECT mean(v) FROM m GROUP BY time(1m) fill(none)", NULL},
     {"SELECT mean(v) FROM m GROUP BY time(1m) fill(null)", "SELECT mean(v) FROM m GROUP BY time(1m)"},
@@ -327,7 +327,7 @@ static const struct {
     {"SELECT v FROM m LIMIT 99999999999999999999", "SELECT v FROM m LIMIT 9223372036854775807"},
     {"SELECT v FROM m LIMIT 0", "SELECT v FROM m"},
     {"SELECT v FROM m tz('Europe/Berlin')", "SELECT v FROM m TZ('Europe/Berlin')"},
-    {"SELECT v -- comment\nFROM/* an * other */m;", "SELECT v FROM m"},
+    {"SELECT v -- comment\nFROM m/* an * other */;", "SELECT v FROM m"},
     {"  SELECT\r\n\tv\rFROM m", "SELECT v FROM m"},
 };
 
