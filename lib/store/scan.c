@@ -432,6 +432,25 @@ static const struct tsm_values *view(struct tsm_scan *sc, const struct tsm_value
     return &sc->view;
 }
 
+/* Appends a short run to what is collected, for which there is room. */
+static void collect_run(struct tsm_values *out, const struct tsm_values *c, size_t from, size_t to)
+{
+    if (to - from > 4 || c->type == TSM_STRING) {
+        tsm_values_append(out, c, from, to);
+        return;
+    }
+    /* Two files that alternate give runs of one value: worth a loop of its own. */
+    size_t n = out->n;
+    for (size_t i = from; i < to; i++, n++) {
+        out->t[n] = c->t[i];
+        if (c->type == TSM_BOOLEAN)
+            out->v.b[n] = c->v.b[i];
+        else
+            out->v.u[n] = c->v.u[i];
+    }
+    out->n = n;
+}
+
 /* Decodes a whole block and hands it out; *batch stays NULL when nothing is left of it. */
 static int take_block(struct tsm_scan *sc, struct cursor *c, const struct tsm_values **batch,
                       struct tsm_err *err)
@@ -477,7 +496,7 @@ int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct t
         } else {
             if (out->n == 0)
                 tsm_values_reset(out, run.c->column->type, BATCH + LONG_RUN);
-            tsm_values_append(out, run.c->column, run.from, run.to);
+            collect_run(out, run.c->column, run.from, run.to);
         }
     }
     if (rc < 0)
