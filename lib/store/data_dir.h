@@ -14,7 +14,8 @@ char *tsm_path_meta(const char *dir); /* DIR/meta/meta.db */
 char *tsm_path_lock(const char *dir);
 char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp);
 char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard);
-char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard); /* WAL folder of a shard */
+char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
+                   uint64_t shard); /* WAL folder of a shard */
 
 /* Removes the data and the logs of a database, or of one of its policies (rp not empty). Their absence is
  * success. */
