@@ -414,6 +414,13 @@ SELECT f FROM extremes WHERE time = 0
 SELECT f FROM extremes WHERE time < '1960-01-01'
 SELECT f FROM extremes WHERE time > '2200-01-01'
 SELECT f FROM extremes WHERE time < '1600-01-01'
+SELECT f FROM extremes WHERE time > '2300-01-01'
+SELECT f FROM extremes WHERE time > '9999-12-31T23:59:59Z'
+SELECT f FROM extremes WHERE time < '0001-01-01'
+SELECT f FROM extremes WHERE time >= '1677-09-21T00:12:43.145224194Z'
+SELECT f FROM extremes WHERE time >= '1677-09-21T00:12:43.145224195Z'
+SELECT f FROM extremes WHERE time <= '2262-04-11T23:47:16.854775806Z'
+SELECT f FROM extremes WHERE time <= '2262-04-11T23:47:16.854775807Z'
 SELECT f FROM extremes WHERE kind = 'late'
 SELECT count(f) FROM extremes WHERE kind = 'before' AND time >= '1969-12-29' AND time < '1970-01-03' GROUP BY time(1d)
 SELECT count(f) FROM extremes WHERE time >= '1969-12-20' AND time < '1970-01-20' GROUP BY time(1w)
