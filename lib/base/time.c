@@ -101,13 +101,9 @@ static char *put_fraction(char *p, int64_t v, int digits)
     return p + digits;
 }
 
-size_t tsm_format_rfc3339(char *p, int64_t t)
+/* Everything up to the seconds. */
+static char *put_seconds(char *q, int64_t seconds)
 {
-    int64_t seconds = t / TSM_SEC, nanos = t % TSM_SEC;
-    if (nanos < 0) {
-        nanos += TSM_SEC;
-        seconds--;
-    }
     int64_t days = seconds / DAY_SECONDS;
     int second = (int)(seconds % DAY_SECONDS);
     if (second < 0) {
@@ -116,7 +112,6 @@ size_t tsm_format_rfc3339(char *p, int64_t t)
     }
     int year, month, day;
     date_from_days(days, &year, &month, &day);
-    char *q = p;
     q = put_2(put_2(q, year / 100), year % 100);
     *q++ = '-';
     q = put_2(q, month);
@@ -127,8 +122,24 @@ size_t tsm_format_rfc3339(char *p, int64_t t)
     *q++ = ':';
     q = put_2(q, second / 60 % 60);
     *q++ = ':';
-    q = put_2(q, second % 60);
-    q = put_fraction(q, nanos, 9);
+    return put_2(q, second % 60);
+}
+
+size_t tsm_format_rfc3339_seconds(char *p, int64_t seconds)
+{
+    char *q = put_seconds(p, seconds);
+    *q++ = 'Z';
+    return (size_t)(q - p);
+}
+
+size_t tsm_format_rfc3339(char *p, int64_t t)
+{
+    int64_t seconds = t / TSM_SEC, nanos = t % TSM_SEC;
+    if (nanos < 0) {
+        nanos += TSM_SEC;
+        seconds--;
+    }
+    char *q = put_fraction(put_seconds(p, seconds), nanos, 9);
     *q++ = 'Z';
     return (size_t)(q - p);
 }
@@ -209,24 +220,31 @@ static bool take_zone(struct cursor *c, int64_t *seconds)
     return true;
 }
 
-bool tsm_parse_time(struct tsm_str s, int64_t *t)
+bool tsm_parse_instant(struct tsm_str s, int64_t *seconds, int64_t *nanos)
 {
     struct cursor c = {s.p, s.p + s.n};
-    int64_t days, seconds = 0, nanos = 0, zone = 0;
+    int64_t days, second = 0, zone = 0;
+    *nanos = 0;
     if (!take_date(&c, &days))
         return false;
     if (take(&c, ' ')) {
         while (take(&c, ' '))
             ;
-        if (!take_clock(&c, &seconds, &nanos))
+        if (!take_clock(&c, &second, nanos))
             return false;
     } else if (take(&c, 'T')) {
-        if (!take_clock(&c, &seconds, &nanos) || !take_zone(&c, &zone))
+        if (!take_clock(&c, &second, nanos) || !take_zone(&c, &zone))
             return false;
     }
-    if (c.p != c.end)
+    *seconds = days * DAY_SECONDS + second - zone;
+    return c.p == c.end;
+}
+
+bool tsm_parse_time(struct tsm_str s, int64_t *t)
+{
+    int64_t whole, nanos;
+    if (!tsm_parse_instant(s, &whole, &nanos))
         return false;
-    int64_t whole = days * DAY_SECONDS + seconds - zone;
     /* Before 1970 whole * 10^9 may be below the range although the sum is within. */
     if (whole < 0 && nanos > 0) {
         whole++;

@@ -491,14 +491,30 @@ static const char *go_type(const struct tsm_expr *e)
     }
 }
 
+/* A time in quotes. The smallest time that is stored cannot be written: influxd keeps it for itself. */
+static int time_in_quotes(struct split *s, struct tsm_str text, int64_t *t)
+{
+    int64_t seconds, nanos;
+    if (!tsm_parse_instant(text, &seconds, &nanos))
+        return tsm_err_set(s->err, TSM_EQUERY, "invalid timestamp string");
+    bool fits = tsm_parse_time(text, t);
+    if (fits && *t > TSM_TIME_MIN && *t <= TSM_TIME_MAX)
+        return TSM_OK;
+    char shown[TSM_TIME_TEXT_MAX];
+    int n = (int)tsm_format_rfc3339_seconds(shown, seconds);
+    return tsm_err_set(s->err, TSM_EQUERY, "time %.*s %s time literal", n, shown,
+                       seconds < 0 ? "underflows" : "overflows");
+}
+
 /* time op value. */
 static int time_range(struct split *s, enum tsm_token op, const struct tsm_expr *value,
                       struct tsm_time_range *range)
 {
     int64_t t;
     if (value->kind == TSM_EXPR_STRING && tsm_looks_like_time(value->u.string)) {
-        if (!as_time(value, &t))
-            return tsm_err_set(s->err, TSM_EQUERY, "invalid timestamp string");
+        int code = time_in_quotes(s, value->u.string, &t);
+        if (code)
+            return code;
     } else {
         const struct tsm_expr *lit = tsm_reduce(s->a, value, &s->now);
         if (lit->kind == TSM_EXPR_TIME || lit->kind == TSM_EXPR_DURATION || lit->kind == TSM_EXPR_INTEGER)
