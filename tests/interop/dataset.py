@@ -119,6 +119,13 @@ def many(rng):
         yield point("many,t=one", ["v=" + dyadic(rng), "n=%di" % row], START + 2 * DAY + row * 10**9)
 
 
+def unsigned(rng):
+    """influxd reads these from files, but takes them in only when built for it."""
+    for row in range(50):
+        number = row if row % 3 == 0 else 2**64 - 1 - rng.randrange(1000) * row
+        yield point("uns,t=%d" % (row % 2), ["u=%du" % number, "n=%di" % row], START + row * 10**9)
+
+
 def short_rp(rng):
     for row in range(60):
         series = rng.choice(CPU_SERIES)
@@ -126,7 +133,7 @@ def short_rp(rng):
         yield point("rponly,t=%d" % (row % 2), ["x=%di" % row], START + row * HOUR)
 
 
-def first_part():
+def first_part(with_unsigned=False):
     """{retention policy: lines} of what is written first, in an order that is mostly that of time."""
     rng = random.Random(20200301)
     lines = []
@@ -136,6 +143,8 @@ def first_part():
     for _ in range(len(lines) // 10):  # some arrive late
         a, b = swaps.randrange(len(lines)), swaps.randrange(len(lines))
         lines[a], lines[b] = lines[b], lines[a]
+    if with_unsigned:
+        lines.extend(unsigned(random.Random(64)))
     return {"": lines, "short": list(short_rp(rng))}
 
 

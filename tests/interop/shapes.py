@@ -425,6 +425,25 @@ SELECT f FROM extremes WHERE kind = 'late'
 SELECT count(f) FROM extremes WHERE kind = 'before' AND time >= '1969-12-29' AND time < '1970-01-03' GROUP BY time(1d)
 SELECT count(f) FROM extremes WHERE time >= '1969-12-20' AND time < '1970-01-20' GROUP BY time(1w)
 SELECT s FROM extremes WHERE kind = 'long'
+SELECT * FROM uns
+SELECT * FROM uns ORDER BY time DESC LIMIT 5
+SELECT u FROM uns WHERE u > 5
+SELECT u FROM uns WHERE u > 18446744073709551000
+SELECT u FROM uns WHERE u < 9.5
+SELECT u FROM uns WHERE u > -1 LIMIT 3
+SELECT u FROM uns WHERE u = n
+SELECT u, n FROM uns WHERE u > n LIMIT 5
+SELECT count(u), sum(u), mean(u) FROM uns
+SELECT max(u), min(u), spread(u) FROM uns
+SELECT max(u), t FROM uns
+SELECT median(u), mode(u) FROM uns GROUP BY t
+SELECT first(u), last(u), percentile(u, 50) FROM uns
+SELECT stddev(u) FROM uns
+SELECT distinct(u) FROM uns
+SELECT count(distinct(u)) FROM uns
+SELECT sum(u) FROM uns WHERE time >= '2020-03-01' AND time < '2020-03-01T00:01:00Z' GROUP BY time(10s) fill(linear)
+SELECT max(u) FROM uns WHERE time >= '2020-03-01' AND time < '2020-03-01T00:02:00Z' GROUP BY time(20s) fill(previous)
+SELECT mean(u) FROM uns WHERE time >= '2020-03-01' AND time < '2020-03-01T00:02:00Z' GROUP BY time(7s) fill(7)
 SELECT v FROM cpu LIMIT 1; SELECT i FROM cpu LIMIT 1
 SELECT v FROM cpu LIMIT 1; SHOW DATABASES; SELECT count(v) FROM cpu
 SELECT v FROM cpu LIMIT 1; SELECT foo(v) FROM cpu; SELECT v FROM cpu LIMIT 1
