@@ -1,10 +1,368 @@
-/* query/select_aggregate.c: SELECT with functions. */
-#include "query/run.h"
+/*
+ * query/select_aggregate.c: SELECT with functions: groups in waves that fit into memory, and the rows of a
+ * group from the points of its calls.
+ */
+#include <math.h>
 
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "query/aggregate.h"
+#include "query/fill.h"
 #include "base/banned.h"
+
+enum { OUT_ROWS = 4096 };
+
+struct cell { /* what a column shows until something else is set: the map of influxd's scanner */
+    union tsm_num v;
+    bool set;
+};
+
+struct aggregate {
+    struct tsm_run *r;
+    struct tsm_agg agg;
+    struct tsm_run_output output;
+    struct tsm_program_space *space;
+    struct cell *cells; /* per input: aux, then calls */
+    void **values;      /* per input: OUT_ROWS values */
+    uint8_t **nulls;    /* per input */
+    size_t *missing;    /* per input: how many are null in the batch */
+    int64_t *t;
+    size_t n;              /* rows in the batch */
+    struct tsm_arena text; /* strings of the batch */
+    struct tsm_cursor cursor;
+    bool begun; /* the group's series_begin was called */
+    bool ended; /* influxd's iterator is at its end: nothing more comes */
+};
+
+/* ---- rows
+ * --------------------------------------------------------------------------------------------------- */
+
+static size_t ninputs(const struct aggregate *k)
+{
+    return k->r->shape->naux + k->r->shape->ncalls;
+}
+
+static enum tsm_vec_type input_type(const struct aggregate *k, size_t i)
+{
+    const struct tsm_shape *s = k->r->shape;
+    return i < s->naux ? s->aux[i].vec : s->calls[i - s->naux].out;
+}
+
+static int flush(struct aggregate *k, const struct tsm_plan_group *g, struct tsm_err *err)
+{
+    if (k->n == 0)
+        return TSM_OK;
+    struct tsm_sink *sink = k->r->sink;
+    int code = TSM_OK;
+    if (!k->begun) {
+        struct tsm_series_head head = tsm_group_head(k->r, g);
+        k->begun = true;
+        code = sink->series_begin(sink, &head, err);
+    }
+    for (size_t i = 0; i < ninputs(k); i++) {
+        k->output.inputs[i] = (struct tsm_vec){.type = input_type(k, i)};
+        k->output.inputs[i].v.p = k->values[i];
+        k->output.inputs[i].nulls = k->missing[i] ? k->nulls[i] : NULL;
+        k->missing[i] = 0;
+    }
+    if (!code)
+        code = tsm_run_columns(&k->output, k->space, k->t, k->n, err);
+    struct tsm_rows rows = {k->n, k->output.cells};
+    if (!code)
+        code = sink->rows(sink, &rows, err);
+    k->n = 0;
+    return code;
+}
+
+static void put(struct aggregate *k, size_t i)
+{
+    const struct cell *c = &k->cells[i];
+    enum tsm_vec_type type = input_type(k, i);
+    bool null = !c->set || (type == TSM_VEC_FLOAT && isnan(c->v.f));
+    k->nulls[i][k->n] = null;
+    k->missing[i] += null;
+    switch (type) {
+    case TSM_VEC_BOOLEAN:
+        ((uint8_t *)k->values[i])[k->n] = (uint8_t)(c->set && c->v.u);
+        break;
+    case TSM_VEC_STRING:
+        ((struct tsm_str *)k->values[i])[k->n] = c->set ? *c->v.s : (struct tsm_str){0};
+        break;
+    case TSM_VEC_NIL:
+        break;
+    default:
+        ((union tsm_num *)k->values[i])[k->n] = c->set ? c->v : (union tsm_num){0};
+        break;
+    }
+}
+
+/* Nothing there: fill(previous) leaves what was, fill(number) puts the number, all others nothing. */
+static void set_default(struct aggregate *k, size_t i)
+{
+    enum tsm_fill fill = k->r->c->stmt->fill;
+    if (fill == TSM_FILL_PREVIOUS)
+        return;
+    k->cells[i].set = fill == TSM_FILL_NUMBER &&
+                      tsm_fill_number(k->r->c->stmt->fill_value, input_type(k, i), &k->cells[i].v);
+}
+
+static const struct tsm_str *keep_text(struct aggregate *k, struct tsm_str s)
+{
+    struct tsm_str *copy = tsm_arena_alloc(&k->text, sizeof *copy);
+    *copy = tsm_arena_str(&k->text, s);
+    return copy;
+}
+
+/* The value of a field of the series that a point came from, at the point's time. */
+static int fetch(struct aggregate *k, size_t i, const struct tsm_agg_origin *o, struct tsm_err *err)
+{
+    const struct tsm_aux *a = &k->r->shape->aux[i];
+    const struct tsm_plan *p = k->r->plan;
+    struct cell *cell = &k->cells[i];
+    if (a->type == TSM_DATA_TAG) {
+        const struct tsm_str *v = &o->unit->values[(size_t)o->series * p->ntags + a->index];
+        if (v->n == 0)
+            set_default(k, i);
+        else
+            *cell = (struct cell){{.s = v}, true};
+        return TSM_OK;
+    }
+    uint32_t key = a->index == SIZE_MAX ? TSM_NO_KEY
+                                        : o->unit->keys[(size_t)o->series * p->nfields + a->index];
+    struct tsm_cursor *c = &k->cursor;
+    tsm_cursor_none(c);
+    int code = key == TSM_NO_KEY ? TSM_OK : tsm_cursor_start(c, o->unit->shard, key, a->vec, o->t, o->t, err);
+    if (code)
+        return code;
+    if (c->n == 0)
+        set_default(k, i);
+    else if (a->vec == TSM_VEC_STRING)
+        *cell = (struct cell){{.s = keep_text(k, c->v.s[0])}, true};
+    else
+        *cell = (struct cell){{.u = a->vec == TSM_VEC_BOOLEAN ? c->v.b[0] : c->v.u[0]}, true};
+    return TSM_OK;
+}
+
+static int set_aux(struct aggregate *k, const struct tsm_agg_origin *o, struct tsm_err *err)
+{
+    int code = TSM_OK;
+    for (size_t i = 0; i < k->r->shape->naux && !code; i++) {
+        if (o)
+            code = fetch(k, i, o, err);
+        else
+            set_default(k, i);
+    }
+    return code;
+}
+
+struct feed { /* a call's rows, one ahead */
+    struct tsm_fill_stream stream;
+    struct tsm_fill_row row;
+    bool more;
+};
+
+/* The row of the next time among all calls goes to the batch. */
+static int join_row(struct aggregate *k, struct feed *feeds, struct tsm_err *err)
+{
+    const struct tsm_shape *s = k->r->shape;
+    bool down = k->r->c->descending, any = false;
+    int64_t t = 0;
+    for (size_t c = 0; c < s->ncalls; c++) {
+        if (!feeds[c].more)
+            continue;
+        if (!any || (down ? feeds[c].row.t > t : feeds[c].row.t < t))
+            t = feeds[c].row.t;
+        any = true;
+    }
+    k->t[k->n] = t;
+    for (size_t c = 0; c < s->ncalls; c++) {
+        struct cell *cell = &k->cells[s->naux + c];
+        if (!s->calls[c].known)
+            continue;
+        if (!feeds[c].more || feeds[c].row.t != t) {
+            set_default(k, s->naux + c);
+            continue;
+        }
+        const struct tsm_fill_row *row = &feeds[c].row;
+        if (row->null)
+            set_default(k, s->naux + c);
+        else
+            *cell = (struct cell){row->v, true};
+        int code = s->naux ? set_aux(k, row->origin, err) : TSM_OK;
+        if (code)
+            return code;
+        feeds[c].more = tsm_fill_next(&feeds[c].stream, &feeds[c].row);
+    }
+    for (size_t i = 0; i < ninputs(k); i++)
+        put(k, i);
+    k->n++;
+    return TSM_OK;
+}
+
+static bool any_left(const struct feed *feeds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (feeds[i].more)
+            return true;
+    return false;
+}
+
+/* Where influxd's only iterator takes an interval without a percentile for its end. */
+static void heed_gaps(struct aggregate *k, struct tsm_agg_result *res)
+{
+    bool filling = k->r->c->interval && k->r->c->stmt->fill != TSM_FILL_NONE;
+    if (k->r->shape->ncalls != 1 || !res->gaps || (filling && !res->gap_first))
+        return;
+    k->ended = true;
+    res->n = filling ? 0 : res->gap_at;
+}
+
+static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struct tsm_agg_group *results,
+                      struct tsm_err *err)
+{
+    size_t ncalls = k->r->shape->ncalls;
+    struct feed few[8], *feeds = ncalls > 8 ? tsm_calloc(ncalls, sizeof *feeds) : few;
+    heed_gaps(k, &results->results[0]);
+    for (size_t i = 0; i < ninputs(k); i++)
+        k->cells[i] = (struct cell){0};
+    for (size_t c = 0; c < ncalls; c++) {
+        tsm_fill_begin(&feeds[c].stream, k->r, &k->agg.calls[c], &results->results[c]);
+        feeds[c].more = tsm_fill_next(&feeds[c].stream, &feeds[c].row);
+    }
+    int code = TSM_OK;
+    k->begun = false;
+    while (!code && any_left(feeds, ncalls)) {
+        code = join_row(k, feeds, err);
+        if (!code && k->n == OUT_ROWS)
+            code = flush(k, g, err);
+    }
+    if (!code)
+        code = flush(k, g, err);
+    if (!code && k->begun)
+        code = k->r->sink->series_end(k->r->sink, err);
+    k->begun = false;
+    tsm_arena_release(&k->text);
+    if (feeds != few)
+        tsm_free(feeds);
+    return code;
+}
+
+/* ---- waves
+ * -------------------------------------------------------------------------------------------------- */
+
+struct giving {
+    struct aggregate *k;
+    struct tsm_agg_wave *w;
+    size_t *starts; /* per group of the wave: its first member */
+};
+
+static int reduce_task(void *ctx, size_t number, unsigned thread, void **slot, struct tsm_err *err)
+{
+    struct giving *g = ctx;
+    struct tsm_agg_group *out = tsm_calloc(1, sizeof *out);
+    (void)thread;
+    *slot = out;
+    return tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out, err);
+}
+
+static void drop_group(void *ctx, void *slot)
+{
+    struct giving *g = ctx;
+    if (slot)
+        tsm_agg_group_release(&g->k->agg, slot);
+    tsm_free(slot);
+}
+
+static int give_task(void *ctx, size_t number, void *slot, struct tsm_err *err)
+{
+    struct giving *g = ctx;
+    uint32_t group = g->w->members[g->starts[number]].group;
+    int code = g->k->ended ? TSM_OK : give_group(g->k, &g->k->r->plan->groups[group], slot, err);
+    drop_group(ctx, slot);
+    return code;
+}
+
+/* Reads and gives the groups of the wave. */
+static int run_wave(struct aggregate *k, struct tsm_agg_wave *w, struct tsm_err *err)
+{
+    int code = tsm_agg_load(w, err);
+    if (code)
+        return code;
+    struct giving g = {.k = k, .w = w};
+    g.starts = tsm_realloc_array(NULL, w->nmembers + 1, sizeof *g.starts);
+    size_t n = 0;
+    for (size_t m = 0; m < w->nmembers; m++)
+        if (m == 0 || w->members[m].group != w->members[m - 1].group)
+            g.starts[n++] = m;
+    g.starts[n] = w->nmembers;
+    struct tsm_parallel p = {
+        .jobs = k->r->jobs, .tasks = n, .ctx = &g, .work = reduce_task, .emit = give_task};
+    p.drop = drop_group;
+    code = tsm_parallel_run(&p, err);
+    tsm_free(g.starts);
+    return code;
+}
+
+static int run_groups(struct aggregate *k, struct tsm_err *err)
+{
+    size_t total = k->r->plan->ngroups, most = total;
+    for (size_t i = 0; i < total && !k->ended;) {
+        struct tsm_agg_wave w = {.a = &k->agg, .most = k->r->memory / 4 * 3};
+        size_t n = 0, estimate = 0;
+        while (i + n < total && n < most) {
+            uint32_t group = (uint32_t)(k->r->c->descending ? total - 1 - i - n : i + n);
+            estimate += tsm_agg_estimate(&k->agg, group);
+            if (n && estimate > w.most / 2)
+                break;
+            tsm_agg_add_group(&w, group);
+            n++;
+        }
+        int code = run_wave(k, &w, err);
+        bool overflow = code && atomic_load(&w.overflow);
+        tsm_agg_wave_release(&w);
+        if (overflow && n > 1) {
+            most = n / 2;
+            continue;
+        }
+        if (code)
+            return code;
+        i += n;
+    }
+    return TSM_OK;
+}
 
 int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
 {
-    (void)r;
-    return tsm_err_set(err, TSM_EQUERY, "functions are not supported yet");
+    struct aggregate k = {.r = r};
+    int code = tsm_agg_init(&k.agg, r, err);
+    size_t n = ninputs(&k);
+    tsm_run_output_init(&k.output, r->shape);
+    k.space = tsm_program_space_new();
+    tsm_cursor_init(&k.cursor);
+    k.cells = tsm_calloc(n, sizeof *k.cells);
+    k.values = tsm_calloc(n, sizeof *k.values);
+    k.nulls = tsm_calloc(n, sizeof *k.nulls);
+    k.missing = tsm_calloc(n, sizeof *k.missing);
+    k.t = tsm_realloc_array(NULL, OUT_ROWS, sizeof *k.t);
+    for (size_t i = 0; i < n; i++) {
+        k.values[i] = tsm_calloc(OUT_ROWS, tsm_vec_size(input_type(&k, i)));
+        k.nulls[i] = tsm_calloc(OUT_ROWS, 1);
+    }
+    if (!code)
+        code = run_groups(&k, err);
+    for (size_t i = 0; i < n; i++) {
+        tsm_free(k.values[i]);
+        tsm_free(k.nulls[i]);
+    }
+    tsm_free(k.values);
+    tsm_free(k.nulls);
+    tsm_free(k.missing);
+    tsm_free(k.cells);
+    tsm_free(k.t);
+    tsm_arena_release(&k.text);
+    tsm_cursor_release(&k.cursor);
+    tsm_program_space_free(k.space);
+    tsm_run_output_release(&k.output);
+    tsm_agg_release(&k.agg);
+    return code;
 }

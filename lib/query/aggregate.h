@@ -1,0 +1,137 @@
+/*
+ * query/aggregate.h: the functions of a SELECT over a run of its groups. Private to the executor.
+ *
+ * First all series are read, in parallel, in tasks that are runs of series; what a call needs of each series
+ * is kept: a point per interval, or the values themselves. Where neither the order in which series are joined
+ * nor the series that a point came from can be seen in the result, points are joined at once, in an array
+ * with one element per interval (dense). Then each group is reduced: over the series of a shard, over shards,
+ * over sources, as influxd's iterators do.
+ */
+#ifndef TSM_QUERY_AGGREGATE_H
+#define TSM_QUERY_AGGREGATE_H
+
+#include <stdatomic.h>
+
+#include "query/functions.h"
+#include "query/merge.h"
+#include "query/run.h"
+
+enum tsm_agg_method {
+    TSM_AGG_NONE,   /* there is no such field */
+    TSM_AGG_FOLD,   /* points per series and interval */
+    TSM_AGG_ENDS,   /* first() or last() over the whole range: two rows of each series */
+    TSM_AGG_VALUES, /* all values */
+};
+
+struct tsm_agg_call {
+    const struct tsm_call *call;
+    enum tsm_agg_method method;
+    enum tsm_vec_type type; /* of the field */
+    size_t field;           /* among the plan's */
+    bool visible;           /* the time or the series of its points can be seen */
+    bool dense;             /* TSM_AGG_FOLD: see above */
+    bool ordered;           /* TSM_AGG_VALUES: needs them in the order of a sorted merge */
+    bool timed;             /* TSM_AGG_VALUES: their times are kept */
+};
+
+struct tsm_agg_list { /* of all series of a task, one after the other */
+    int64_t *t;       /* start of the interval; or the time of a value */
+    struct tsm_point *p;
+    union tsm_num *v;
+    size_t n, cap;
+};
+
+struct tsm_agg_dense {
+    struct tsm_point *p;
+    uint8_t *present;
+};
+
+struct tsm_agg_task {
+    struct tsm_agg_list *lists;    /* per call */
+    size_t *ends;                  /* per series of the task and call: where its part of the list ends */
+    size_t first_member, nmembers; /* the members that the task reads some series of */
+    struct tsm_agg_dense *dense;   /* per member of the task and call */
+    struct tsm_arena text;
+};
+
+struct tsm_agg_member { /* a set of a group */
+    const struct tsm_unit *unit;
+    uint32_t from, n; /* its series */
+    uint32_t group;
+    size_t base; /* number of its first series in the wave */
+};
+
+struct tsm_agg { /* of the statement */
+    struct tsm_run *r;
+    struct tsm_agg_call *calls;
+    size_t ncalls;
+    struct tsm_row_reader **readers; /* per thread */
+    struct tsm_cursor *cursors;      /* per thread */
+    bool *none_wanted;               /* per field of the plan: false */
+};
+
+struct tsm_agg_wave {
+    struct tsm_agg *a;
+    struct tsm_agg_member *members;
+    size_t nmembers, capmembers;
+    size_t nseries;
+    size_t per; /* series per task */
+    struct tsm_agg_task *tasks;
+    size_t ntasks;
+    int64_t base; /* start of the first interval, for dense arrays */
+    size_t nwindows;
+    atomic_size_t bytes; /* held for results */
+    size_t most;         /* limit for them */
+    atomic_bool overflow;
+};
+
+/* [start, end) of the interval that t is in. Without GROUP BY time() there is one, from TSM_TIME_MIN on. */
+struct tsm_window {
+    int64_t start, end;
+};
+struct tsm_window tsm_window_at(const struct tsm_compiled *c, int64_t t);
+
+/* Decides how each call is computed. TSM_EQUERY when a function does not take its field's type. */
+int tsm_agg_init(struct tsm_agg *a, struct tsm_run *r, struct tsm_err *err);
+void tsm_agg_release(struct tsm_agg *a);
+
+/* Adds a group, with the bytes that it is expected to need. */
+void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group);
+size_t tsm_agg_estimate(const struct tsm_agg *a, uint32_t group);
+/* Reads all series. With w->overflow set, the result did not fit in w->most. */
+int tsm_agg_load(struct tsm_agg_wave *w, struct tsm_err *err);
+void tsm_agg_wave_release(struct tsm_agg_wave *w);
+
+/* The part of a call's list that belongs to series i of member m. */
+struct tsm_agg_part {
+    const int64_t *t;
+    const struct tsm_point *p;
+    const union tsm_num *v;
+    size_t n;
+};
+struct tsm_agg_part tsm_agg_part(const struct tsm_agg_wave *w, const struct tsm_agg_member *m, uint32_t i,
+                                 size_t call);
+
+/* The answer of one call in one group: points in the order of the answer. */
+struct tsm_agg_result {
+    int64_t *t; /* what the time column shows */
+    union tsm_num *v;
+    struct tsm_agg_origin { /* where a point came from, for what stands beside it; only when visible */
+        const struct tsm_unit *unit;
+        uint32_t series;
+        int64_t t;
+    } * origins;
+    size_t n, cap;
+    /* percentile() gave nothing for some interval: influxd's iterator says that it is at its end then. */
+    bool gaps, gap_first; /* gap_first: for the first interval */
+    size_t gap_at;        /* points before the first gap */
+};
+struct tsm_agg_group {
+    struct tsm_agg_result *results; /* per call */
+};
+/* Members [from, to) of the wave are those of one group, in the order of units. */
+int tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g,
+                   struct tsm_err *err);
+void tsm_agg_group_release(const struct tsm_agg *a, struct tsm_agg_group *g);
+
+#endif

@@ -1,0 +1,144 @@
+/* query/fill.c: filling in intervals. */
+#include "query/fill.h"
+
+#include "base/time.h"
+#include "base/banned.h"
+
+bool tsm_fill_number(const struct tsm_expr *value, enum tsm_vec_type type, union tsm_num *out)
+{
+    bool integer = !value || value->kind == TSM_EXPR_INTEGER;
+    double f = !value ? 0 : integer ? (double)value->u.integer : value->u.number;
+    switch (type) {
+    case TSM_VEC_FLOAT:
+        out->f = f;
+        return true;
+    case TSM_VEC_INTEGER:
+    case TSM_VEC_UNSIGNED:
+        if (!value)
+            out->i = 0;
+        else if (integer)
+            out->i = value->u.integer;
+        else
+            out->i = f >= -9223372036854775808.0 && f < 9223372036854775808.0 ? (int64_t)f : INT64_MIN;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void tsm_fill_begin(struct tsm_fill_stream *s, const struct tsm_run *r, const struct tsm_agg_call *call,
+                    const struct tsm_agg_result *in)
+{
+    const struct tsm_compiled *c = r->c;
+    *s = (struct tsm_fill_stream){
+        .r = r, .call = call, .in = in, .fill = c->stmt->fill, .value = c->stmt->fill_value};
+    enum tsm_function fn = call->call->fn;
+    if (s->fill == TSM_FILL_NULL && fn == TSM_FN_COUNT) {
+        s->fill = TSM_FILL_NUMBER;
+        s->value = NULL;
+    }
+    s->filling = c->interval && s->fill != TSM_FILL_NONE && fn != TSM_FN_DISTINCT && in->n;
+    if (!s->filling)
+        return;
+    int64_t low = tsm_window_at(c, c->tmin).start, high = tsm_window_at(c, c->tmax).start;
+    s->window = c->descending ? high : low;
+    s->last = c->descending ? low : high;
+    if (c->tmin == TSM_TIME_MIN) {
+        if (!c->descending)
+            s->window = in->t[0]; /* nothing before the first point */
+        else
+            s->last = TSM_TIME_MIN; /* nothing after the last one */
+    }
+}
+
+/* The value between the point before and the next one, by influxd's arithmetic in whole intervals. */
+static union tsm_num linear(const struct tsm_fill_stream *s, int64_t next_t, union tsm_num next)
+{
+    int64_t d = s->r->c->interval;
+    double dt = (double)(next_t / d - s->previous_t / d), x = (double)(s->window / d - s->previous_t / d);
+    union tsm_num a = s->previous, out = {0};
+    switch (s->call->call->out) {
+    case TSM_VEC_FLOAT:
+        out.f = (next.f - a.f) / dt * x + a.f;
+        break;
+    case TSM_VEC_INTEGER:
+        out.i = (int64_t)((double)(int64_t)(next.u - a.u) / dt * x + (double)a.i);
+        break;
+    default:
+        out.u = (uint64_t)((double)(next.u - a.u) / dt * x + (double)a.u);
+        break;
+    }
+    return out;
+}
+
+/* The row for the expected interval, which has no point. */
+static void fill_in(struct tsm_fill_stream *s, struct tsm_fill_row *row)
+{
+    enum tsm_vec_type type = s->call->call->out;
+    *row = (struct tsm_fill_row){.t = s->window, .null = true};
+    switch (s->fill) {
+    case TSM_FILL_NUMBER:
+        row->null = false;
+        if (!tsm_fill_number(s->value, type, &row->v)) {
+            static const struct tsm_str empty;
+            row->v.u = 0;
+            if (type == TSM_VEC_STRING)
+                row->v.s = &empty;
+        }
+        break;
+    case TSM_FILL_PREVIOUS:
+        row->null = !s->has_previous;
+        row->v = s->previous;
+        break;
+    case TSM_FILL_LINEAR:
+        if (s->has_previous && s->at < s->in->n && type <= TSM_VEC_UNSIGNED) {
+            row->null = false;
+            row->v = linear(s, s->in->t[s->at], s->in->v[s->at]);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static bool next_filled(struct tsm_fill_stream *s, struct tsm_fill_row *row)
+{
+    bool down = s->r->c->descending, more = s->at < s->in->n;
+    if (s->filling) {
+        bool inside = down ? s->window >= s->last && s->last != TSM_TIME_MIN : s->window <= s->last;
+        if (!more && !inside)
+            return false;
+        bool missing = !more || (down ? s->in->t[s->at] < s->window : s->in->t[s->at] > s->window);
+        if (missing)
+            fill_in(s, row);
+        int64_t step = s->r->c->interval;
+        if (__builtin_add_overflow(s->window, down ? -step : step, &s->window))
+            s->window = down ? INT64_MIN : INT64_MAX;
+        if (missing)
+            return true;
+    } else if (!more) {
+        return false;
+    }
+    *row = (struct tsm_fill_row){.t = s->in->t[s->at], .v = s->in->v[s->at]};
+    row->origin = s->in->origins ? &s->in->origins[s->at] : NULL;
+    s->at++;
+    s->has_previous = true;
+    s->previous = row->v;
+    s->previous_t = row->t;
+    return true;
+}
+
+bool tsm_fill_next(struct tsm_fill_stream *s, struct tsm_fill_row *row)
+{
+    uint64_t limit = (uint64_t)s->r->c->stmt->limit, offset = (uint64_t)s->r->c->stmt->offset;
+    while (!s->done) {
+        if (limit && s->given >= offset + limit)
+            break;
+        if (!next_filled(s, row))
+            break;
+        if (s->given++ >= offset)
+            return true;
+    }
+    s->done = true;
+    return false;
+}

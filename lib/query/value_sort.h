@@ -1,0 +1,26 @@
+/*
+ * query/value_sort.h: values by size, for percentile() and mode().
+ *
+ * influxd sorts points by value with Go's sort.Sort, which is not stable: which of several points with one
+ * value ends up at a given place, and so the time that percentile() shows, depends on each exchange that the
+ * sort makes. This is that sort: pattern-defeating quicksort (O. Peters) with the thresholds, the choice of
+ * the pivot and the pseudo-random numbers of Go 1.19.
+ */
+#ifndef TSM_QUERY_VALUE_SORT_H
+#define TSM_QUERY_VALUE_SORT_H
+
+#include "query/functions.h"
+
+struct tsm_value_item {
+    union tsm_num v;
+    int64_t t;
+    uint32_t input; /* where it came from: the caller's */
+};
+
+void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type);
+
+/* Puts the k-th smallest of n numbers (k < n) at v[k], nothing larger before it and nothing smaller behind
+ * it. */
+void tsm_select_value(union tsm_num *v, size_t n, size_t k, enum tsm_vec_type type);
+
+#endif
