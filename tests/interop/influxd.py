@@ -188,3 +188,15 @@ class Influxd:
                 return
             time.sleep(0.1)
         raise RuntimeError("influxd has not flushed its cache within %d seconds" % seconds)
+
+    def wait_compacted(self, seconds=60):
+        """Waits until no shard has more than one TSM file; needs a short full=. The shard that is not, at the end."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = None
+            for shard in glob.glob(os.path.join(glob.escape(self.directory), "data/*/*/[0-9]*")):
+                if len(glob.glob(os.path.join(glob.escape(shard), "*.tsm*"))) > 1:
+                    left = shard
+            if left is None or time.monotonic() > deadline:
+                return left
+            time.sleep(0.2)
