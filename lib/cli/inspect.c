@@ -53,7 +53,7 @@ struct tsm_sink *tsm_inspect_open_sink(struct tsm_inspect *in, const char *forma
 {
     const char *name = in->format ? in->format : format;
     if (strcmp(name, "json") == 0)
-        return tsm_list_json_new(&in->out);
+        return tsm_list_json_new(&in->out, "total");
     struct tsm_result_options opt = {.header = true};
     tsm_format_by_name(tsm_str_of(name), &opt.format);
     struct tsm_sink *s = tsm_result_writer_new(&opt, &in->out);

@@ -65,8 +65,8 @@ static void add_header(struct tsm_buf *out, const struct tsm_source *s, bool fir
         tsm_buf_puts(out, "# DML\n");
     if (s->db.n == 0)
         return;
-    tsm_buf_printf(out, "# CONTEXT-DATABASE: %.*s\n", (int)s->db.n, s->db.p);
-    tsm_buf_printf(out, "# CONTEXT-RETENTION-POLICY: %.*s\n", (int)s->rp.n, s->rp.p);
+    tsm_buf_printf(out, "# CONTEXT-DATABASE:%.*s\n", (int)s->db.n, s->db.p);
+    tsm_buf_printf(out, "# CONTEXT-RETENTION-POLICY:%.*s\n", (int)s->rp.n, s->rp.p);
 }
 
 static int export_source(struct tsm_inspect *in, struct tsm_export *e, const struct tsm_source *s,

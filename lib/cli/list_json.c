@@ -9,7 +9,9 @@ struct list_json {
     struct tsm_sink sink; /* first: a sink is its writer */
     struct tsm_output *out;
     struct tsm_time_text time;
+    const char *single;
     const struct tsm_series_head *head;
+    bool array;       /* this list is one */
     bool written;     /* a list */
     bool row_written; /* a row of this list */
 };
@@ -19,7 +21,8 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
     struct list_json *j = (struct list_json *)s;
     tsm_buf_puts(&j->out->buf, j->written ? ",\n" : "{\n");
     tsm_json_string(&j->out->buf, head->name);
-    tsm_buf_puts(&j->out->buf, head->several ? ":[" : ":");
+    j->array = !j->single || !tsm_str_eq(head->name, tsm_str_of(j->single));
+    tsm_buf_puts(&j->out->buf, j->array ? ":[" : ":");
     j->head = head;
     j->written = true;
     j->row_written = false;
@@ -31,7 +34,7 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
     struct list_json *j = (struct list_json *)s;
     struct tsm_buf *out = &j->out->buf;
     for (size_t row = 0; row < rows->n; row++) {
-        if (j->head->several)
+        if (j->array)
             tsm_buf_puts(out, j->row_written ? ",\n " : "\n ");
         j->row_written = true;
         for (size_t i = 0; i < j->head->ncolumns; i++) {
@@ -51,7 +54,7 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
 static int series_end(struct tsm_sink *s, struct tsm_err *err)
 {
     struct list_json *j = (struct list_json *)s;
-    if (j->head->several)
+    if (j->array)
         tsm_buf_byte(&j->out->buf, ']');
     else if (!j->row_written)
         tsm_buf_puts(&j->out->buf, "{}");
@@ -70,7 +73,7 @@ static int statement_end(struct tsm_sink *s, const char *error, struct tsm_err *
     return TSM_OK;
 }
 
-struct tsm_sink *tsm_list_json_new(struct tsm_output *out)
+struct tsm_sink *tsm_list_json_new(struct tsm_output *out, const char *single)
 {
     struct list_json *j = tsm_calloc(1, sizeof *j);
     j->sink.statement_begin = statement_begin;
@@ -79,6 +82,7 @@ struct tsm_sink *tsm_list_json_new(struct tsm_output *out)
     j->sink.series_end = series_end;
     j->sink.statement_end = statement_end;
     j->out = out;
+    j->single = single;
     tsm_time_text_init(&j->time, 0);
     return &j->sink;
 }

@@ -1,0 +1,370 @@
+#!/usr/bin/env bats
+# tests/tools/inspect.bats: tsm-inspect: every command and option, exit status, damage, closed and full outputs.
+bats_require_minimum_version 1.5.0
+
+setup() {
+    root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    BUILD=${BUILD:-$root/build}
+    PATH=$BUILD:$PATH
+    golden=$root/tests/unit/golden
+    unset TSM_DATA TSM_DB
+    cd "$BATS_TEST_TMPDIR" || exit 1
+}
+
+split() {
+    python3 "$root/tests/tools/split_lines.py" "$@"
+}
+
+# A directory as influxd leaves it: database db, policy autogen, shard 1: a TSM file with deletes, another one, and a log.
+influxd_data() {
+    mkdir -p data/data/db/autogen/1 data/wal/db/autogen/1
+    cp "$golden/influxd-types.tsm" data/data/db/autogen/1/000000001-000000001.tsm
+    cp "$golden/influxd-drop.tombstone" data/data/db/autogen/1/000000001-000000001.tombstone
+    cp "$golden/influxd-values.tsm" data/data/db/autogen/1/000000002-000000001.tsm
+    cp "$golden/all.wal" data/wal/db/autogen/1/_00001.wal
+}
+
+# A small file with a seal: keys m,t=0 … m,t=4, a block of 20 values each.
+sealed() {
+    tail -c +2 "$root/tests/fuzz/seeds/tsm/sealed-20-1-raw" >"$1"
+}
+
+# damage FILE OFFSET…: changes a byte at each.
+damage() {
+    local file=$1 offset
+    shift
+    for offset in "$@"; do
+        printf 'X' | dd of="$file" bs=1 seek="$offset" conv=notrunc status=none
+    done
+}
+
+@test "verify: sound files: nothing on stdout, a summary on stderr, exit 0" {
+    influxd_data
+    sealed 000000001-000000001.tsm
+    run --separate-stderr tsm-inspect verify data 000000001-000000001.tsm
+    echo "$stderr"
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+    [[ $stderr == *"3 TSM files of "*" bytes with "*"; 1 tombstone file; 1 log segment: sound"* ]]
+    run --separate-stderr tsm-inspect verify -q data
+    [ "$status" -eq 0 ]
+    [ -z "$output$stderr" ]
+}
+
+@test "verify: every damaged block is a line on stdout, exit 5, and -q changes neither" {
+    sealed 000000001-000000001.tsm
+    offsets=$(tsm-inspect dump --blocks 000000001-000000001.tsm | awk -F'\t' 'NR == 2 || NR == 4 {print $3 + 9}')
+    # shellcheck disable=SC2086
+    damage 000000001-000000001.tsm $offsets
+    run --separate-stderr tsm-inspect verify 000000001-000000001.tsm
+    echo "$output"
+    [ "$status" -eq 5 ]
+    [ "${#lines[@]}" -eq 2 ]
+    [[ ${lines[0]} == "000000001-000000001.tsm: offset 5: block of 'm,t=0#!~#v' from 1970-01-01T00:00:00Z to "*": checksum mismatch" ]]
+    [[ ${lines[1]} == *"block of 'm,t=2#!~#v'"*": checksum mismatch" ]]
+    [[ $stderr == *": 2 faults" ]]
+    first=$output
+    run --separate-stderr tsm-inspect verify -q -j 1 000000001-000000001.tsm
+    [ "$status" -eq 5 ]
+    [ "$output" = "$first" ]
+    [ -z "$stderr" ]
+}
+
+@test "verify: a flipped bit in any byte of a sealed file is found" {
+    sealed whole.tsm
+    size=$(stat -c %s whole.tsm)
+    for ((at = 0; at < size; at += 11)); do
+        cp whole.tsm 000000001-000000001.tsm
+        byte=$(od -An -tu1 -j "$at" -N 1 whole.tsm)
+        # shellcheck disable=SC2059
+        printf "\\x$(printf %x $((byte ^ 1 << at % 8)))" | dd of=000000001-000000001.tsm bs=1 seek="$at" conv=notrunc status=none
+        run --separate-stderr tsm-inspect verify -q 000000001-000000001.tsm
+        echo "byte $at: $status $output"
+        [ "$status" -eq 5 ]
+        [[ $output == "000000001-000000001.tsm: offset "* ]]
+    done
+}
+
+@test "verify: cut, empty and foreign files, in a directory with sound ones" {
+    mkdir d
+    sealed d/000000001-000000001.tsm
+    head -c 300 d/000000001-000000001.tsm >d/000000002-000000001.tsm
+    : >d/000000003-000000001.tsm
+    echo 'this is text' >d/000000004-000000001.tsm
+    echo 'this is text' >d/000000001-000000001.tombstone
+    head -c 40 "$golden/all.wal" >d/_00001.wal
+    echo half >d/000000005-000000001.tsm.tmp
+    run --separate-stderr tsm-inspect verify d
+    echo "$output"
+    echo "$stderr"
+    [ "$status" -eq 5 ]
+    [ "${#lines[@]}" -eq 4 ]
+    [[ $output == *"d/000000002-000000001.tsm: offset "* ]]
+    [[ $output == *"d/000000003-000000001.tsm: offset 0: the file is empty"* ]]
+    [[ $output == *"d/000000004-000000001.tsm: offset 0: not a TSM file"* ]]
+    [[ $output == *"d/000000001-000000001.tombstone: offset 0: "* ]]
+    [[ $stderr == *"note: d/_00001.wal: the last record is cut short"* ]]
+    [[ $stderr == *"note: d/000000005-000000001.tsm.tmp: unfinished output"* ]]
+    run --separate-stderr tsm-inspect verify -q d
+    [ -z "$stderr" ]
+    [ "${#lines[@]}" -eq 4 ]
+}
+
+@test "verify: what cannot be read is on stderr, exit 1, and the rest is verified" {
+    sealed 000000001-000000001.tsm
+    run --separate-stderr tsm-inspect verify nothing 000000001-000000001.tsm
+    [ "$status" -eq 1 ]
+    [ -z "$output" ]
+    [[ $stderr == *"nothing: No such file or directory"* ]]
+    [[ $stderr == *"1 TSM file of"*" 1 not readable"* ]]
+    damage 000000001-000000001.tsm 20
+    run --separate-stderr tsm-inspect verify nothing 000000001-000000001.tsm
+    [ "$status" -eq 5 ]
+    mkdir empty
+    run --separate-stderr tsm-inspect verify empty
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"empty: neither a data directory nor one with TSM files"* ]]
+}
+
+@test "verify: a shard that meta.db does not know is a note" {
+    influxd_data
+    mkdir data/meta
+    cp "$golden/meta.db" data/meta/meta.db
+    run --separate-stderr tsm-inspect verify data
+    echo "$stderr"
+    [ "$status" -eq 0 ]
+    [[ $stderr == *"note: data/data/db/autogen/1: a shard without an entry in meta.db"* ]]
+    damage data/meta/meta.db 0
+    run --separate-stderr tsm-inspect verify data
+    [ "$status" -eq 5 ]
+    [[ $output == "data/meta/meta.db: "* ]]
+}
+
+@test "the data directory: an operand, -d, TSM_DATA, the configuration file, else tsm-data" {
+    influxd_data
+    tsm-inspect verify -q -d data
+    TSM_DATA=data tsm-inspect verify -q
+    echo 'data: data' >conf.yaml
+    tsm-inspect verify -q -c conf.yaml
+    mv data tsm-data
+    tsm-inspect verify -q
+    rm -r tsm-data
+    run tsm-inspect verify -q
+    [ "$status" -eq 1 ]
+}
+
+@test "verify --summary json" {
+    influxd_data
+    run --separate-stderr tsm-inspect verify -q --summary json data
+    echo "$stderr"
+    [ "$(jq -r '[.files, .tombstones, .segments, .faults, .unreadable] | @tsv' <<<"$stderr")" = $'2\t1\t1\t0\t0' ]
+    [ "$(jq .values <<<"$stderr")" -eq "$(tsm-inspect dump data | awk -F'\t' '$5 ~ /^[0-9]+$/ {n += $5} END {print n}')" ]
+}
+
+@test "wrong usage exits 2" {
+    for args in "" "check" "verify --nosuch" "report -f xml" "dump --top x" "export --start yesterday x" "verify -j"; do
+        # shellcheck disable=SC2086
+        run --separate-stderr tsm-inspect $args
+        echo "$args: $status $stderr"
+        [ "$status" -eq 2 ]
+        [ -z "$output" ]
+        [[ $stderr == tsm-inspect:* ]]
+    done
+}
+
+@test "dump: the keys of a file, in every format" {
+    run tsm-inspect dump "$golden/influxd-types.tsm"
+    [ "$status" -eq 0 ]
+    [ "${#lines[@]}" -eq 9 ]
+    [ "${lines[0]}" = $'key\ttype\tblocks\tvalues\tfirst\tlast\tbytes' ]
+    [ "${lines[1]}" = $'m\\\\ x,host=a,z=1#!~#b\tboolean\t2\t1200\t2017-07-14T02:40:00Z\t2017-07-14T02:59:59Z\t192' ]
+    [ "$(tsm-inspect dump -f jsonl "$golden/influxd-types.tsm" | jq -r .key | sed -n 8p)" = 'm\ x,host=b\ c\,d,z=1#!~#s' ]
+    [ "$(tsm-inspect dump -f json "$golden/influxd-types.tsm" | jq '[.[][].values] | add')" -eq 9600 ]
+    [ "$(tsm-inspect dump -f csv "$golden/influxd-types.tsm" | head -n 1)" = "key,type,blocks,values,first,last,bytes" ]
+    [[ $(tsm-inspect dump -f table "$golden/influxd-types.tsm") == *"key  "*"---"* ]]
+}
+
+@test "dump --blocks: encodings and sizes add up to the file" {
+    file=$golden/influxd-types.tsm
+    run tsm-inspect dump --blocks "$file"
+    [ "${#lines[@]}" -eq 17 ]
+    [ "${lines[1]}" = $'m\\\\ x,host=a,z=1#!~#b\tboolean\t5\t146\t1000\t2017-07-14T02:40:00Z\t2017-07-14T02:56:39Z\trle\t12\tpacked\t128' ]
+    # blocks follow each other from the header on
+    awk -F'\t' 'NR == 2 {at = 5} NR > 1 {if ($3 != at) exit 1; at += $4}' <<<"$output"
+}
+
+@test "dump: tombstones, log segments, directories" {
+    run tsm-inspect dump "$golden/influxd-drop.tombstone"
+    [ "${#lines[@]}" -eq 9 ]
+    [ "${lines[1]}" = $'m\\\\ x,host=a,z=1#!~#b\t2017-07-14T02:41:40Z\t2017-07-14T02:44:09.999999999Z' ]
+    cp "$golden/all.wal" _00001.wal
+    run tsm-inspect dump _00001.wal
+    echo "$output"
+    [ "${lines[0]}" = $'key\tentry\ttype\tvalues\tfirst\tlast' ]
+    grep -q $'^all,host=b#!~#f\twrite\tfloat\t4\t1970' <<<"$output"
+    grep -q $'^all,host=b#!~#f\tdelete\t' <<<"$output"
+    influxd_data
+    run tsm-inspect dump data
+    [[ ${lines[0]} == $'name\tkey\t'* ]]
+    grep -q $'^data/data/db/autogen/1/000000002-000000001.tsm\t' <<<"$output"
+}
+
+@test "dump and report: damage ends with 5; --skip-corrupt shows the rest and still exits 5" {
+    sealed 000000001-000000001.tsm
+    sealed 000000002-000000001.tsm
+    damage 000000001-000000001.tsm 20
+    damage 000000002-000000001.tsm 2
+    for args in "dump --blocks" report; do
+        # shellcheck disable=SC2086
+        run --separate-stderr tsm-inspect $args 000000001-000000001.tsm 000000002-000000001.tsm
+        [ "$status" -eq 5 ]
+        [[ $stderr == "tsm-inspect: 00000000"*": offset "* ]]
+        # shellcheck disable=SC2086
+        run --separate-stderr tsm-inspect $args -f jsonl --skip-corrupt 000000001-000000001.tsm 000000002-000000001.tsm
+        echo "$output" "$stderr"
+        [ "$status" -eq 5 ]
+        [[ $stderr == *"left out: 000000001-000000001.tsm: offset 5: block: checksum mismatch"* ]]
+        [[ $stderr == *"left out: 000000002-000000001.tsm: offset 0: not a TSM file"* ]]
+    done
+    [ "$(tsm-inspect dump --blocks --skip-corrupt 000000001-000000001.tsm 2>/dev/null | wc -l)" -eq 5 ]
+}
+
+@test "export: influxd's file gives back the lines that were written" {
+    zcat "$golden/influxd-values.lp.gz" | split >written
+    tsm-inspect export "$golden/influxd-values.tsm" >lines
+    split lines >exported
+    cmp written exported
+    # the fields of one instant are one line
+    [ "$(wc -l <lines)" -lt "$(wc -l <exported)" ]
+}
+
+@test "export: deletes are applied, the log wins, and what is exported can be read again" {
+    influxd_data
+    run --separate-stderr tsm-inspect export -q --summary json data
+    echo "$output" >lines
+    [ "$status" -eq 0 ]
+    [ "$(jq .lines <<<"$stderr")" -eq "$(wc -l <lines)" ]
+    [ "$(jq .values <<<"$stderr")" -eq "$(split lines | wc -l)" ]
+    grep -qxF 'm\ x,host=a,z=1 b=false,f=49.5,i=8801i,s="" 1500000099000000000' lines
+    run grep -cF 'm\ x,host=a,z=1 ' lines
+    [ "$output" -eq 1050 ]
+    run ! grep -qF 'host=b\ c' lines
+    grep -qxF 'all,host=a b=true,f=99,i=-9223372036854775808i,s="ä \"q\" \\ end" 2000' lines
+    grep -qxF 'all,host=b f=33 3000' lines
+    run ! grep -q '^gone' lines
+    run ! grep -q '^all,host=b f=2 ' lines
+}
+
+@test "export: series by series, in time order, the same with any number of threads" {
+    influxd_data
+    tsm-inspect export -j 1 data >one
+    tsm-inspect export -j 7 data >seven
+    cmp one seven
+    python3 - <<'END'
+seen, before, last = set(), None, None
+for line in open("one"):
+    head, time = line.rsplit(" ", 1)
+    series = head[:head.replace("\\ ", "..").index(" ")]
+    assert series != before or int(time) > last, line
+    assert series == before or series not in seen, line
+    seen.add(series)
+    before, last = series, int(time)
+END
+}
+
+@test "export --start and --end: halves make the whole" {
+    file=$golden/influxd-values.tsm
+    tsm-inspect export "$file" | split >whole
+    middle=1500000500000000000
+    { tsm-inspect export --end $middle "$file" && tsm-inspect export --start $middle "$file"; } | split >halves
+    cmp whole halves
+    run tsm-inspect export --start 2017-07-14T02:41:00Z --end 2017-07-14T02:41:01Z "$golden/influxd-types.tsm"
+    [ "${#lines[@]}" -eq 2 ]
+    [[ ${lines[0]} == *" 1500000060000000000" ]]
+    [ -z "$(tsm-inspect export --end 2000-01-01 "$golden/influxd-types.tsm")" ]
+    run tsm-inspect export --start 2020-01-01 --end 2020-01-01 "$file"
+    [ "$status" -eq 2 ]
+}
+
+@test "export: databases and policies are chosen, or marked, but never mixed" {
+    mkdir -p data/data/{one,two}/autogen/{1,10,2} data/data/two/year/3 data/data/two/_series/00
+    sealed data/data/one/autogen/1/000000001-000000001.tsm
+    sealed data/data/two/autogen/2/000000001-000000001.tsm
+    cp "$golden/influxd-types.tsm" data/data/two/year/3/000000001-000000001.tsm
+    run --separate-stderr tsm-inspect export data
+    [ "$status" -eq 2 ]
+    [ -z "$output" ]
+    [[ $stderr == *"'one.autogen' and 'two.autogen' would be mixed"* ]]
+    run tsm-inspect export -b two data
+    [ "$status" -eq 2 ]
+    [ "$(tsm-inspect export -b two -p year data | wc -l)" -eq 2400 ]
+    [ "$(tsm-inspect export -b one data | wc -l)" -eq 100 ]
+    [ "$(TSM_DB=one tsm-inspect export data | wc -l)" -eq 100 ]
+    run tsm-inspect export --header data
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = "# DML" ]
+    [ "${lines[1]}" = "# CONTEXT-DATABASE:one" ]
+    [ "${lines[2]}" = "# CONTEXT-RETENTION-POLICY:autogen" ]
+    [ "$(grep -c '^#' <<<"$output")" -eq 7 ]
+    [ "$(grep -vc '^#' <<<"$output")" -eq 2600 ]
+    for wrong in "-b three" "-b one -p year" "-p nosuch"; do
+        # shellcheck disable=SC2086
+        run --separate-stderr tsm-inspect export $wrong data
+        [ "$status" -eq 1 ]
+        [[ $stderr == *"data: no shards of "* ]]
+    done
+    run tsm-inspect export -b one data/data/one
+    [ "$status" -eq 2 ]
+    [ "$(tsm-inspect export -v -b one data 2>&1 >/dev/null)" = "tsm-inspect: exporting data/data/one/autogen/1
+tsm-inspect: exporting data/data/one/autogen/2
+tsm-inspect: exporting data/data/one/autogen/10" ]
+}
+
+@test "export: damage ends with 5; --skip-corrupt exports the rest and still exits 5" {
+    sealed 000000001-000000001.tsm
+    damage 000000001-000000001.tsm 20
+    run --separate-stderr tsm-inspect export 000000001-000000001.tsm
+    [ "$status" -eq 5 ]
+    [[ $stderr == *"000000001-000000001.tsm: offset 5: block"*"checksum mismatch"* ]]
+    run --separate-stderr tsm-inspect export --skip-corrupt 000000001-000000001.tsm
+    [ "$status" -eq 5 ]
+    [ "${#lines[@]}" -eq 80 ]
+    [[ $stderr == *"left out: "*"checksum mismatch"* ]]
+}
+
+@test "report: series, cardinality, values, bytes; --top" {
+    influxd_data
+    tsm-inspect report -f json data >report.json
+    jq . report.json
+    [ "$(jq -r '[.total.shards, .total.files] | @tsv' report.json)" = $'1\t2' ]
+    [ "$(jq '.total.bytes' report.json)" -eq "$(cat data/data/db/autogen/1/*.tsm | wc -c)" ]
+    [ "$(jq '[.encodings[].values] | add' report.json)" -eq "$(jq .total.values report.json)" ]
+    [ "$(jq '[.measurements[].series] | add' report.json)" -eq "$(jq .total.series report.json)" ]
+    [ "$(jq '.tags | map(select(.measurement == "all")) | .[0].values' report.json)" -eq 2 ]
+    [ "$(jq -r '.measurements[0].database' report.json)" = db ]
+    [ "$(tsm-inspect report --top 1 -f json data | jq '(.measurements | length) + (.tags | length)')" -eq 2 ]
+    run tsm-inspect report data
+    [[ $output == *"name: total"*"name: encodings"*"name: measurements"*"name: tags"* ]]
+    [ "$(tsm-inspect report -f jsonl data | jq -s length)" -gt 3 ]
+}
+
+@test "an output that is closed or full is a failure, one that nobody reads ends quietly" {
+    sealed 000000001-000000001.tsm
+    cp 000000001-000000001.tsm 000000002-000000001.tsm
+    damage 000000002-000000001.tsm 20
+    for args in "verify 000000002-000000001.tsm" "dump 000000001-000000001.tsm" "export 000000001-000000001.tsm" \
+        "report 000000001-000000001.tsm"; do
+        for to in '>&-' '>/dev/full'; do
+            run --separate-stderr bash -c "tsm-inspect $args $to"
+            echo "$args $to: $status $stderr"
+            [ "$status" -eq 1 ]
+            [[ $stderr == *"standard output"* ]]
+        done
+    done
+    # shellcheck disable=SC2016
+    run --separate-stderr bash -c 'tsm-inspect export "$1" | head -n 1; echo "${PIPESTATUS[0]}"' - "$golden/influxd-values.tsm"
+    [ "${lines[1]}" -eq 141 ]
+    [ -z "$stderr" ]
+    # reading stdin is not its business: it works without
+    tsm-inspect verify -q 000000001-000000001.tsm <&-
+}
