@@ -1,6 +1,8 @@
 /* cli/cell_text.c: values to text. */
 #include "cli/cell_text.h"
 
+#include "base/utf8.h"
+
 #include "base/banned.h"
 
 /* ---- times ------------------------------------------------------------------------------------ */
@@ -77,21 +79,6 @@ size_t tsm_plain_text(struct tsm_time_text *t, char *p, const struct tsm_cells *
 
 /* ---- JSON ------------------------------------------------------------------------------------- */
 
-/* Length of a well-formed sequence of more than one byte at p, or 0. */
-static size_t utf8_length(const uint8_t *p, size_t n)
-{
-    size_t len = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static bool is_plain(uint8_t c)
 {
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
@@ -111,7 +98,7 @@ static size_t json_special(struct tsm_buf *out, const uint8_t *p, size_t n)
         char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
         tsm_buf_add(out, text, sizeof text);
     } else {
-        size_t len = utf8_length(p, n);
+        size_t len = tsm_utf8_length(p, n);
         if (len == 0) {
             tsm_buf_puts(out, "\\ufffd");
             return 1;

@@ -49,10 +49,13 @@ static void put_aligned(struct table *t, size_t column, const uint8_t *p, size_t
     tsm_buf_add(out, p, n);
     if (!c->right && !last)
         spaces(out, pad, ' ');
-    if (last)
-        tsm_buf_byte(out, '\n');
-    else
+    if (!last) {
         spaces(out, 2, ' ');
+        return;
+    }
+    while (out->len && out->data[out->len - 1] == ' ')
+        out->len--;
+    tsm_buf_byte(out, '\n');
 }
 
 static void put_header(struct table *t)

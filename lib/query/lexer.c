@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/utf8.h"
+
 #include "base/banned.h"
 
-enum { NONE = 0, REPLACEMENT = 0xfffd, MICRO = 0xb5 };
+enum { NONE = 0, MICRO = 0xb5 };
 
 static const char *const token_texts[] = {
 #define X(name, text) [TSM_TOK_##name] = text,
@@ -77,21 +79,6 @@ int tsm_token_precedence(enum tsm_token tok)
 
 /* ---- UTF-8 ------------------------------------------------------------------------------------ */
 
-/* Length of the well-formed sequence at p, or 0. */
-static size_t utf8_length(const uint8_t *p, size_t n)
-{
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static uint32_t utf8_next(char **p)
 {
     const uint8_t *s = (const uint8_t *)*p;
@@ -135,26 +122,15 @@ static char *utf8_put(char *w, uint32_t c)
 void tsm_lexer_init(struct tsm_lexer *lx, struct tsm_str text, struct tsm_arena *arena)
 {
     *lx = (struct tsm_lexer){0};
-    size_t bad = 0;
-    const uint8_t *s = (const uint8_t *)text.p;
-    for (size_t i = 0, len; i < text.n; i += len ? len : 1) {
-        len = utf8_length(s + i, text.n - i);
-        bad += len == 0;
-    }
-    char *copy = tsm_arena_bytes(arena, text.n + 2 * bad + 1);
-    char *w = copy;
-    for (size_t i = 0, len; i < text.n; i += len ? len : 1) {
-        len = utf8_length(s + i, text.n - i);
-        if (len == 0) {
-            w = utf8_put(w, REPLACEMENT);
-            continue;
-        }
-        memcpy(w, s + i, len);
-        w += len;
-    }
-    *w = 0;
+    struct tsm_buf clean = {0};
+    tsm_utf8_clean(&clean, text);
+    char *copy = tsm_arena_bytes(arena, clean.len + 1);
+    if (clean.len)
+        memcpy(copy, clean.data, clean.len);
+    copy[clean.len] = 0;
     lx->p = copy;
-    lx->end = w;
+    lx->end = copy + clean.len;
+    tsm_buf_release(&clean);
     for (int i = 0; i < 3; i++)
         lx->chars[i].at = copy;
 }

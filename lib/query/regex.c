@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "query/regex_syntax.h"
 
 #include "base/banned.h"
@@ -29,8 +30,8 @@ static int compile(struct tsm_regex *re, struct tsm_str pattern, struct tsm_err 
     if (cc)
         pcre2_set_newline(cc, PCRE2_NEWLINE_LF);
     re->code = pcre2_compile((PCRE2_SPTR)(pattern.n ? pattern.p : ""), pattern.n,
-                             PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
-                                 PCRE2_ALT_CIRCUMFLEX | PCRE2_NO_AUTO_CAPTURE | PCRE2_NEVER_BACKSLASH_C,
+                             PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_CIRCUMFLEX | PCRE2_NO_AUTO_CAPTURE |
+                                 PCRE2_NEVER_BACKSLASH_C,
                              &code, &offset, cc);
     pcre2_compile_context_free(cc);
     if (re->code) {
@@ -65,18 +66,17 @@ int tsm_regex_compile(struct tsm_str pattern, struct tsm_regex **out, struct tsm
     return rc;
 }
 
-int tsm_regex_match(const struct tsm_regex *cre, struct tsm_str s, struct tsm_err *err)
+static int match_utf8(struct tsm_regex *re, struct tsm_str s, struct tsm_err *err)
 {
-    struct tsm_regex *re = (struct tsm_regex *)cre; /* only the spare changes */
     pcre2_match_data *md = atomic_exchange(&re->spare, NULL);
     if (!md)
         md = pcre2_match_data_create(1, NULL);
     if (!md)
         return tsm_err_set(err, TSM_ELIMIT, "regular expression /%s/: out of memory", re->pattern);
     PCRE2_SPTR text = (PCRE2_SPTR)(s.n ? s.p : "");
-    int rc = pcre2_match(re->code, text, s.n, 0, 0, md, re->limits);
+    int rc = pcre2_match(re->code, text, s.n, 0, PCRE2_NO_UTF_CHECK, md, re->limits);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(re->code, text, s.n, 0, PCRE2_NO_JIT, md, re->limits);
+        rc = pcre2_match(re->code, text, s.n, 0, PCRE2_NO_JIT | PCRE2_NO_UTF_CHECK, md, re->limits);
     pcre2_match_data_free(atomic_exchange(&re->spare, md));
     if (rc >= 0)
         return 1;
@@ -85,6 +85,20 @@ int tsm_regex_match(const struct tsm_regex *cre, struct tsm_str s, struct tsm_er
     PCRE2_UCHAR why[200];
     pcre2_get_error_message(rc, why, sizeof why);
     return tsm_err_set(err, TSM_ELIMIT, "regular expression /%s/: %s", re->pattern, (const char *)why);
+}
+
+/* PCRE2's own way with text that is not UTF-8 gives wrong answers in its JIT (10.42), so it never sees such
+ * text: as in Go, each wrong byte is U+FFFD. */
+int tsm_regex_match(const struct tsm_regex *cre, struct tsm_str s, struct tsm_err *err)
+{
+    struct tsm_regex *re = (struct tsm_regex *)cre; /* only the spare changes */
+    if (tsm_utf8_valid(s))
+        return match_utf8(re, s, err);
+    struct tsm_buf clean = {0};
+    tsm_utf8_clean(&clean, s);
+    int rc = match_utf8(re, tsm_buf_view(&clean), err);
+    tsm_buf_release(&clean);
+    return rc;
 }
 
 void tsm_regex_free(struct tsm_regex *re)

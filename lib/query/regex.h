@@ -3,7 +3,7 @@
  *
  * A pattern is checked and rewritten first: what Go does not know (look-around, back references …) is an
  * error with Go's text, and what the two engines read differently is put in PCRE2's words. A search is
- * unanchored, on UTF-8; bytes that are not UTF-8 match nothing. Matching is limited in steps and memory.
+ * unanchored, on UTF-8; a byte that is not UTF-8 counts as U+FFFD. Matching is limited in steps and memory.
  */
 #ifndef TSM_QUERY_REGEX_H
 #define TSM_QUERY_REGEX_H
