@@ -105,8 +105,7 @@ static void catch_signals(void)
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* ---- options ---------------------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 static char separator_char(void)
 {
@@ -171,8 +170,7 @@ static void check_options(struct tsm_load_options *load)
     };
 }
 
-/* ---- telling ---------------------------------------------------------------------------------------------
- */
+/* ---- telling ---- */
 
 struct run {
     struct tsm_progress progress;
@@ -247,8 +245,7 @@ static void print_durable(const struct tsm_engine_stats *st)
         tsm_complain(&program, "%" PRIu64 " rows are durable, the rest is not", st->durable_rows);
 }
 
-/* ---- the work --------------------------------------------------------------------------------------------
- */
+/* ---- the work ---- */
 
 /* Loads and flushes. What was read before a failure is flushed, too. */
 static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *load,

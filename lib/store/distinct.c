@@ -49,7 +49,7 @@ void tsm_distinct_add(struct tsm_distinct *d, uint64_t hash)
         d->skipped++;
         rebuild(d, d->mask + 1);
     }
-    if (d->used * 2 > d->mask)
+    if (d->used * 4 > d->mask * 3)
         rebuild(d, (d->mask + 1) * 2);
 }
 

@@ -21,9 +21,9 @@
 
 enum {
     MEMORY_MIN = 1 << 20,
-    SERIES_SHARE = 32,   /* of the memory, for counting series */
+    SERIES_SHARE = 16,   /* of the memory, for counting series */
     INDEX_SHARE = 16,    /* of the memory, for the index of the file that is written */
-    SERIES_SLOT = 4 * 8, /* bytes per counted series, at the worst */
+    SERIES_SLOT = 3 * 8, /* bytes per counted series, at the worst */
 };
 
 static void warn(void *ctx, const char *message)
@@ -33,8 +33,7 @@ static void warn(void *ctx, const char *message)
         e->warn(e->warn_ctx, message);
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------
- */
+/* ---- opening and closing ---- */
 
 static int take_lock(struct tsm_engine *e, const char *holder, struct tsm_err *err)
 {
@@ -141,8 +140,7 @@ void tsm_engine_close(struct tsm_engine *e)
     tsm_free(e);
 }
 
-/* ---- shards ----------------------------------------------------------------------------------------------
- */
+/* ---- shards ---- */
 
 /* A key of which everything in the file is deleted has no type any more. */
 static bool is_deleted(const struct tsm_reader *r, size_t key, struct tsm_str text)
@@ -221,8 +219,7 @@ static int find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_shard *
     return open_shard(e, g, out, err);
 }
 
-/* ---- flushing --------------------------------------------------------------------------------------------
- */
+/* ---- flushing ---- */
 
 static void *flush_main(void *arg)
 {
@@ -285,16 +282,12 @@ static int save_meta(struct tsm_engine *e, struct tsm_err *err)
 
 int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
 {
-    if (e->flushing) {
-        pthread_mutex_lock(&e->mutex);
-        e->stats.waits += !e->done;
-        pthread_mutex_unlock(&e->mutex);
-    }
     int rc = wait_for_flush(e, err);
     if (rc == TSM_OK && !e->dry_run)
         rc = save_meta(e, err);
     if (rc != TSM_OK || tsm_memtable_empty(e->active))
         return rc;
+    e->frozen_bytes = tsm_memtable_bytes(e->active, e->jobs);
     e->frozen = e->active;
     e->active = tsm_memtable_new();
     if (e->dry_run) {
@@ -321,8 +314,7 @@ int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err)
     return rc == TSM_OK ? wait_for_flush(e, err) : rc;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static size_t lasting_bytes(const struct tsm_engine *e)
 {
@@ -332,22 +324,48 @@ static size_t lasting_bytes(const struct tsm_engine *e)
     return bytes;
 }
 
-/* What one memtable may take. */
+/* What both memtables may take together. */
 static int find_budget(const struct tsm_engine *e, size_t *budget, struct tsm_err *err)
 {
     size_t lasting = lasting_bytes(e), index = e->memory / INDEX_SHARE;
     if (lasting > e->memory / 2)
         return tsm_err_set(err, TSM_ELIMIT,
                            "the names of the fields alone take more than half of the memory limit");
-    *budget = (e->memory - lasting - index) / 2;
+    *budget = e->memory - lasting - index;
     return TSM_OK;
+}
+
+static bool flush_is_running(struct tsm_engine *e)
+{
+    if (!e->flushing)
+        return false;
+    pthread_mutex_lock(&e->mutex);
+    bool running = !e->done;
+    pthread_mutex_unlock(&e->mutex);
+    return running;
+}
+
+/* A memtable may grow to two thirds of the budget, so that much gets into one file. Then the next one has a
+ * third until the first is written. */
+static int keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err)
+{
+    size_t bytes = tsm_memtable_bytes(e->active, e->jobs);
+    if (bytes < budget / 3)
+        return TSM_OK;
+    if (bytes + e->frozen_bytes >= budget && flush_is_running(e)) {
+        e->stats.waits++;
+        int rc = wait_for_flush(e, err);
+        if (rc != TSM_OK)
+            return rc;
+    }
+    return bytes < budget / 3 * 2 ? TSM_OK : tsm_engine_freeze(e, err);
 }
 
 int tsm_engine_check_memory(struct tsm_engine *e, struct tsm_err *err)
 {
-    size_t budget;
+    size_t budget = 0;
     int rc = find_budget(e, &budget, err);
-    return rc != TSM_OK || tsm_memtable_bytes(e->active, e->jobs) < budget ? rc : tsm_engine_freeze(e, err);
+    return rc == TSM_OK ? keep_budget(e, budget, err) : rc;
 }
 
 /* What the memtable's callbacks get. */
@@ -398,8 +416,7 @@ int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_r
             break;
         tsm_memtable_write(e->active, batch, &batch->points[from], shards, n, &counts, count_series,
                            count_reject, &w);
-        if (tsm_memtable_bytes(e->active, e->jobs) >= budget)
-            rc = tsm_engine_freeze(e, err);
+        rc = keep_budget(e, budget, err);
     }
     e->stats.points += counts.points;
     e->stats.rows += counts.rows;

@@ -40,6 +40,7 @@ struct tsm_engine {
 
     struct tsm_memtable *active;
     struct tsm_distinct series;
+    size_t frozen_bytes; /* of the memtable that was frozen last */
 
     /* The flush of a frozen memtable; everything from here is shared with its thread under the lock. */
     pthread_mutex_t mutex;

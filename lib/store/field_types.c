@@ -24,16 +24,16 @@ static struct tsm_str make_key(struct tsm_field_types *t, struct tsm_str measure
     return tsm_buf_view(&t->key);
 }
 
-const struct tsm_field_def *tsm_field_types_find(struct tsm_field_types *t, struct tsm_str measurement,
-                                                 struct tsm_str field)
+struct tsm_field_def *tsm_field_types_find(struct tsm_field_types *t, struct tsm_str measurement,
+                                           struct tsm_str field)
 {
     struct tsm_str key = make_key(t, measurement, field);
     uint32_t i = tsm_map_get(&t->map, key, tsm_hash(key));
     return i == TSM_MAP_NONE ? NULL : t->defs[i];
 }
 
-const struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struct tsm_str measurement,
-                                                struct tsm_str field, enum tsm_type type)
+struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struct tsm_str measurement,
+                                          struct tsm_str field, enum tsm_type type)
 {
     struct tsm_str key = make_key(t, measurement, field);
     uint64_t hash = tsm_hash(key);
@@ -42,7 +42,7 @@ const struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struc
         return t->defs[i];
     key = tsm_arena_str(&t->arena, key);
     struct tsm_field_def *def = tsm_arena_alloc(&t->arena, sizeof *def);
-    *def = (struct tsm_field_def){tsm_str(key.p + key.n - field.n, field.n), type};
+    *def = (struct tsm_field_def){tsm_str(key.p + key.n - field.n, field.n), type, 0};
     TSM_GROW(t->defs, t->n + 1, t->cap);
     t->defs[t->n] = def;
     tsm_map_put(&t->map, key, hash, (uint32_t)t->n);

@@ -13,6 +13,7 @@
 struct tsm_field_def {
     struct tsm_str name;
     enum tsm_type type;
+    uint32_t column; /* where a series had it last: a hint, see find_column() in memtable.c */
 };
 
 /* A zeroed struct is empty. Definitions stay in place until the release. */
@@ -25,11 +26,11 @@ struct tsm_field_types {
 };
 
 /* measurement is as escaped in the series key. NULL: not known. */
-const struct tsm_field_def *tsm_field_types_find(struct tsm_field_types *t, struct tsm_str measurement,
-                                                 struct tsm_str field);
+struct tsm_field_def *tsm_field_types_find(struct tsm_field_types *t, struct tsm_str measurement,
+                                           struct tsm_str field);
 /* The one that is known already, or a new one of this type. */
-const struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struct tsm_str measurement,
-                                                struct tsm_str field, enum tsm_type type);
+struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struct tsm_str measurement,
+                                          struct tsm_str field, enum tsm_type type);
 size_t tsm_field_types_bytes(const struct tsm_field_types *t);
 void tsm_field_types_release(struct tsm_field_types *t);
 

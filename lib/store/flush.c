@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/parallel.h"
 #include "store/column_cut.h"
 #include "store/data_dir.h"
@@ -25,6 +26,7 @@ enum {
 /* Columns of one series that stand next to each other in the order of keys. */
 struct run {
     const struct tsm_mem_series *series;
+    uint64_t prefix; /* what follows the beginning that all series keys share, as a number */
     struct tsm_column *columns;
     uint32_t ncolumns;
     uint32_t first; /* number of its first column in the shard */
@@ -51,44 +53,70 @@ struct shard_flush {
     struct tsm_buf key;
 };
 
-/* ---- the columns of a shard, in order --------------------------------------------------------------------
- */
+/* ---- the columns of a shard, in order ---- */
 
 static bool column_is_empty(const struct tsm_column *c)
 {
     return c->n == 0 && !c->blocks && !c->side;
 }
 
-/* Ascending by name. A frozen memtable's columns may be put in another order: nobody looks for one any more.
- */
-static void sort_columns(struct tsm_slice *sl)
+/* Ascending by name, for few columns. */
+static void insertion_sort(struct tsm_column *columns, uint32_t n)
 {
-    for (uint32_t i = 1; i < sl->ncolumns; i++) {
-        struct tsm_column c = sl->columns[i];
+    for (uint32_t i = 1; i < n; i++) {
+        struct tsm_column c = columns[i];
         uint32_t k = i;
-        for (; k > 0 && tsm_str_cmp(sl->columns[k - 1].field->name, c.field->name) > 0; k--)
-            sl->columns[k] = sl->columns[k - 1];
-        sl->columns[k] = c;
+        for (; k > 0 && tsm_str_cmp(columns[k - 1].field->name, c.field->name) > 0; k--)
+            columns[k] = columns[k - 1];
+        columns[k] = c;
     }
 }
 
-static int compare_columns(const void *a, const void *b)
+static int compare_columns(const void *a, const void *b, void *columns)
 {
-    return tsm_str_cmp(((const struct tsm_column *)a)->field->name,
-                       ((const struct tsm_column *)b)->field->name);
+    const struct tsm_column *c = columns;
+    return tsm_str_cmp(c[*(const uint32_t *)a].field->name, c[*(const uint32_t *)b].field->name);
 }
 
+/* The same for many: sorts their numbers, then moves each column once, as there may not be memory for two of
+ * each. */
+static void order_sort(struct tsm_column *columns, uint32_t n)
+{
+    uint32_t *order = tsm_realloc_array(NULL, n, sizeof *order);
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    qsort_r(order, n, sizeof *order, compare_columns, columns);
+    for (uint32_t i = 0; i < n; i++) {
+        if (order[i] == i)
+            continue;
+        struct tsm_column moved = columns[i];
+        uint32_t to = i;
+        while (order[to] != i) { /* one cycle of the permutation */
+            uint32_t from = order[to];
+            columns[to] = columns[from];
+            order[to] = to;
+            to = from;
+        }
+        columns[to] = moved;
+        order[to] = to;
+    }
+    tsm_free(order);
+}
+
+/* A frozen memtable's columns may be put in another order: nobody looks for one any more. */
 static void add_slice(struct runs *r, const struct tsm_mem_series *series, struct tsm_slice sl)
 {
     enum { FEW = 32 };
-    if (sl.ncolumns == 0)
-        return;
     if (sl.ncolumns <= FEW)
-        sort_columns(&sl);
+        insertion_sort(sl.columns, sl.ncolumns);
     else
-        qsort(sl.columns, sl.ncolumns, sizeof *sl.columns, compare_columns);
-    TSM_GROW(r->runs, r->n + 1, r->cap);
-    r->runs[r->n++] = (struct run){series, sl.columns, sl.ncolumns, 0, sl.shard};
+        order_sort(sl.columns, sl.ncolumns);
+    for (uint32_t from = 0; from < sl.ncolumns; from += TASK_COLUMNS) {
+        uint32_t n = sl.ncolumns - from < TASK_COLUMNS ? sl.ncolumns - from : TASK_COLUMNS;
+        TSM_GROW(r->runs, r->n + 1, r->cap);
+        r->runs[r->n++] = (struct run){
+            .series = series, .columns = sl.columns + from, .ncolumns = n, .shard = sl.shard};
+    }
 }
 
 static void add_series(void *ctx, const struct tsm_mem_series *series)
@@ -110,9 +138,13 @@ static int compare_runs(const void *a, const void *b)
     const struct run *ra = a, *rb = b;
     if (ra->shard != rb->shard)
         return ra->shard < rb->shard ? -1 : 1;
+    if (ra->prefix != rb->prefix)
+        return ra->prefix < rb->prefix ? -1 : 1;
     struct tsm_str x = series_key(ra->series), y = series_key(rb->series);
     size_t n = x.n < y.n ? x.n : y.n;
     int c = memcmp(x.p, y.p, n);
+    if (c == 0 && x.n == y.n) /* of one wide series */
+        return (ra->columns > rb->columns) - (ra->columns < rb->columns);
     if (c || x.n == y.n)
         return c;
     /* One is the beginning of the other, and goes on with the separator. */
@@ -177,12 +209,49 @@ static void split_runs(struct runs *r)
     qsort(r->runs, r->n, sizeof *r->runs, compare_keys);
 }
 
+/* How many bytes all series keys begin with alike. */
+static size_t common_beginning(const struct runs *r)
+{
+    struct tsm_str first = series_key(r->runs[0].series);
+    size_t n = first.n;
+    for (size_t i = 1; i < r->n && n > 0; i++) {
+        struct tsm_str key = series_key(r->runs[i].series);
+        if (key.n < n)
+            n = key.n;
+        if (memcmp(key.p, first.p, n) == 0)
+            continue;
+        size_t same = 0;
+        while (key.p[same] == first.p[same])
+            same++;
+        n = same;
+    }
+    return n;
+}
+
+/* Most comparisons are decided by eight bytes that the run itself holds: of the key and the separator behind
+ * it. */
+static void set_prefixes(struct runs *r)
+{
+    size_t skip = common_beginning(r);
+    struct tsm_str separator = TSM_FIELD_SEPARATOR;
+    for (size_t i = 0; i < r->n; i++) {
+        struct tsm_str key = series_key(r->runs[i].series);
+        uint8_t bytes[8] = {0};
+        size_t n = key.n - skip < sizeof bytes ? key.n - skip : sizeof bytes;
+        memcpy(bytes, key.p + skip, n);
+        for (size_t k = 0; n < sizeof bytes && k < separator.n; k++)
+            bytes[n++] = (uint8_t)separator.p[k];
+        r->runs[i].prefix = tsm_get_be64(bytes);
+    }
+}
+
 /* All runs of the memtable, by shard and key. */
 static void collect(const struct tsm_memtable *table, struct runs *r)
 {
     tsm_memtable_each(table, add_series, r);
     if (r->n == 0)
         return;
+    set_prefixes(r);
     qsort(r->runs, r->n, sizeof *r->runs, compare_runs);
     if (runs_interleave(r))
         split_runs(r);
@@ -204,8 +273,7 @@ static void survey(struct shard_flush *s)
     }
 }
 
-/* ---- frontiers -------------------------------------------------------------------------------------------
- */
+/* ---- frontiers ---- */
 
 static void raise_frontier(struct shard_flush *s, size_t column, const struct tsm_reader *r, size_t key)
 {
@@ -291,8 +359,7 @@ static int find_frontiers(struct shard_flush *s, struct tsm_err *err)
     return rc;
 }
 
-/* ---- cutting in parallel, writing in order ---------------------------------------------------------------
- */
+/* ---- cutting in parallel, writing in order ---- */
 
 struct output {
     struct tsm_cut_output cut;

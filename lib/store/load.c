@@ -52,8 +52,7 @@ struct load {
     uint64_t lines; /* of file, before the present piece */
 };
 
-/* ---- reading and parsing ---------------------------------------------------------------------------------
- */
+/* ---- reading and parsing ---- */
 
 static void add_reject(void *ctx, uint32_t line, struct tsm_str text, const char *cause)
 {
@@ -107,8 +106,7 @@ static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm
     return TSM_OK;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 /* Empties a batch and keeps it for reuse, unless one long line has made it large. */
 static void give_back(struct load *l, struct batch *b)
@@ -237,8 +235,7 @@ static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
     return rc == TSM_OK && end ? TSM_ESTOP : rc;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 int tsm_load_run(const struct tsm_fs *fs, struct tsm_engine *e, const struct tsm_load_options *opt,
                  struct tsm_load_result *result, struct tsm_err *err)

@@ -36,8 +36,9 @@ struct tsm_memtable {
 
 enum {
     FIRST_SLOTS = 1 << 10,
-    FLUSH_BYTES_PER_SLICE = 72, /* what a flush needs to sort them: store/flush.c */
-    FLUSH_BYTES_PER_COLUMN = 8,
+    FLUSH_BYTES_PER_SLICE = 88, /* what a flush needs to sort them: store/flush.c */
+    FLUSH_BYTES_PER_COLUMN = 16,
+    WIDE = 16, /* columns */
     NEW_COLUMN = -1,
     NO_COLUMN = -2,
 };
@@ -62,8 +63,7 @@ void tsm_memtable_free(struct tsm_memtable *m)
     tsm_free(m);
 }
 
-/* ---- the series table -----------------------------------------------------------------------------------
- */
+/* ---- the series table ---- */
 
 static struct tsm_mem_series *find(const struct tsm_memtable *m, struct tsm_str raw, uint64_t hash)
 {
@@ -164,8 +164,7 @@ static struct tsm_mem_series *new_spelling(struct tsm_memtable *m, struct tsm_st
     return s;
 }
 
-/* ---- slices and columns ---------------------------------------------------------------------------------
- */
+/* ---- slices and columns ---- */
 
 /* The first slice in all whose shard is not below this one. */
 static uint32_t seek_slice(const struct tsm_slices *all, uint32_t shard)
@@ -249,9 +248,10 @@ static void reserve_columns(struct tsm_memtable *m, struct tsm_slice *sl, size_t
 _Static_assert(sizeof(struct tsm_column) == TSM_SLAB_MIN, "a column is a cache line");
 _Static_assert(sizeof(struct tsm_mem_series) == TSM_SLAB_MIN, "a series is a cache line");
 
-static uint32_t add_column(struct tsm_memtable *m, struct tsm_slice *sl, const struct tsm_field_def *def)
+static uint32_t add_column(struct tsm_memtable *m, struct tsm_slice *sl, struct tsm_field_def *def)
 {
     reserve_columns(m, sl, 1);
+    def->column = sl->ncolumns;
     sl->columns[sl->ncolumns] = (struct tsm_column){.field = def, .newest = INT64_MIN};
     m->columns++;
     m->slices += sl->ncolumns == 0;
@@ -268,19 +268,40 @@ static inline bool names_equal(struct tsm_str a, struct tsm_str b)
     return true;
 }
 
-/* The column of a field, looked for first where it was in the point before. NO_COLUMN when there is none. */
-static inline uint32_t find_column(const struct tsm_slice *sl, struct tsm_str name, uint32_t expected)
+/* The column of a field that is not where it was expected. In a wide series the names are not walked: a field
+ * that the shard does not know has no column, and one that it knows is mostly where it was the last time. */
+static uint32_t search_column(const struct tsm_memtable_shard *shard, const struct tsm_mem_series *s,
+                              struct tsm_str name)
 {
-    if (expected < sl->ncolumns && names_equal(sl->columns[expected].field->name, name))
-        return expected;
-    for (uint32_t i = 0; i < sl->ncolumns; i++)
-        if (names_equal(sl->columns[i].field->name, name))
+    const struct tsm_slice *sl = &s->slice;
+    struct tsm_field_def *def = NULL;
+    if (sl->ncolumns > WIDE) {
+        def = tsm_field_types_find(shard->types, tsm_key_measurement(tsm_str(s->key, s->key_len)), name);
+        if (!def)
+            return (uint32_t)NO_COLUMN;
+        if (def->column < sl->ncolumns && sl->columns[def->column].field == def)
+            return def->column;
+    }
+    for (uint32_t i = 0; i < sl->ncolumns; i++) {
+        if (def ? sl->columns[i].field == def : names_equal(sl->columns[i].field->name, name)) {
+            if (def)
+                def->column = i;
             return i;
+        }
+    }
     return (uint32_t)NO_COLUMN;
 }
 
-/* ---- points ---------------------------------------------------------------------------------------------
- */
+/* The column of a field, looked for first where it was in the point before. NO_COLUMN when there is none. */
+static inline uint32_t find_column(const struct tsm_memtable_shard *shard, const struct tsm_mem_series *s,
+                                   struct tsm_str name, uint32_t expected)
+{
+    if (expected < s->slice.ncolumns && names_equal(s->slice.columns[expected].field->name, name))
+        return expected;
+    return search_column(shard, s, name);
+}
+
+/* ---- points ---- */
 
 static void type_conflict(struct tsm_buf *cause, const struct tsm_field *f, struct tsm_str key,
                           enum tsm_type known)
@@ -322,7 +343,7 @@ static bool resolve(struct tsm_memtable *m, const struct tsm_mem_series *s,
     uint32_t expected = 0, usable = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct tsm_field *f = &fields[i];
-        uint32_t column = find_column(sl, f->name, expected);
+        uint32_t column = find_column(shard, s, f->name, expected);
         m->resolved[i] = column;
         if (f->type == TSM_FLOAT && !isfinite(f->value.f)) {
             tsm_buf_printf(cause, "field \"%.*s\": not a finite number", (int)f->name.n, f->name.p);
@@ -366,7 +387,7 @@ static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
             continue;
         }
         if (__builtin_expect(column == (uint32_t)NEW_COLUMN, 0)) {
-            column = find_column(sl, fields[i].name, 0); /* twice in this point */
+            column = find_column(shard, s, fields[i].name, sl->ncolumns - 1); /* twice in this point? */
             if (column == (uint32_t)NO_COLUMN)
                 column = add_column(m, sl,
                                     tsm_field_types_add(shard->types,
@@ -463,12 +484,12 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
     s = s->same;
     if (s->slice.shard != shard->index)
         switch_slice(m, s, shard->index);
-    const struct tsm_field_def *def = tsm_field_types_add(shard->types, tsm_key_measurement(key), field,
-                                                          values->type);
+    struct tsm_field_def *def = tsm_field_types_add(shard->types, tsm_key_measurement(key), field,
+                                                    values->type);
     if (def->type != values->type)
         return tsm_err_set(err, TSM_ECONFLICT, "key '%.*s' is type %s, exists as type %s", (int)tsm_key.n,
                            tsm_key.p, tsm_type_name(values->type), tsm_type_name(def->type));
-    uint32_t column = find_column(&s->slice, field, 0);
+    uint32_t column = find_column(shard, s, field, 0);
     if (column == (uint32_t)NO_COLUMN)
         column = add_column(m, &s->slice, def);
     struct tsm_column *c = &s->slice.columns[column];

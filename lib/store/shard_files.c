@@ -1,6 +1,7 @@
 /* store/shard_files.c: the TSM files of a shard as its writer sees them. */
 #include "store/shard_files.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -59,9 +60,17 @@ static void forget(struct tsm_covered_file *f)
 
 static bool known(const struct tsm_shard_files *s, struct tsm_file_name name)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (compare(s->files[i].name, name) == 0)
+    size_t from = 0, to = s->n;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        int c = compare(s->files[middle].name, name);
+        if (c == 0)
             return true;
+        if (c < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
     return false;
 }
 
@@ -96,17 +105,19 @@ static int look_at(const struct tsm_fs *fs, struct tsm_shard_files *s, struct ts
     return TSM_OK;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 /* Drops what is no longer in names (sorted). */
 static void drop_vanished(struct tsm_shard_files *s, const struct tsm_names *names)
 {
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
-        char text[TSM_NAME_MAX];
+        char text[TSM_NAME_MAX], *key = text;
         tsm_file_name_format(text, s->files[i].name, ".tsm");
-        bool found = false;
-        for (size_t k = 0; k < names->n && !found; k++)
-            found = strcmp(names->names[k], text) == 0;
-        if (found)
+        if (names->n && bsearch(&key, names->names, names->n, sizeof *names->names, compare_names))
             s->files[kept++] = s->files[i];
         else
             forget(&s->files[i]);
