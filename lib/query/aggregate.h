@@ -70,6 +70,27 @@ struct tsm_agg { /* of the statement */
     bool *none_wanted;               /* per field of the plan: false */
 };
 
+/* Where a point came from, for what stands beside it. */
+struct tsm_agg_origin {
+    const struct tsm_unit *unit;
+    uint32_t series;
+    int64_t t;
+};
+
+/* Points of one level of influxd's iterators, in the order of the answer. */
+struct tsm_agg_level {
+    int64_t *t; /* start of the interval */
+    struct tsm_point *p;
+    struct tsm_agg_origin *o; /* NULL: not visible */
+    size_t n, cap;
+};
+
+/* The order in which the points of several shards are joined: influxd's heap goes on from group to group. */
+struct tsm_agg_order {
+    struct tsm_row_ref *refs; /* input: the member */
+    size_t *from;             /* per member: where those of the shards that it is the first of begin */
+};
+
 struct tsm_agg_wave {
     struct tsm_agg *a;
     struct tsm_agg_member *members;
@@ -80,8 +101,10 @@ struct tsm_agg_wave {
     size_t ntasks;
     int64_t base; /* start of the first interval, for dense arrays */
     size_t nwindows;
-    atomic_size_t bytes; /* held for results */
-    size_t most;         /* limit for them */
+    struct tsm_agg_level *levels; /* per member and call: what tsm_agg_join() made of the series */
+    struct tsm_agg_order *orders; /* per call; refs NULL: each group on its own */
+    atomic_size_t bytes;          /* held for results */
+    size_t most;                  /* limit for them */
     atomic_bool overflow;
 };
 
@@ -100,6 +123,8 @@ void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group);
 size_t tsm_agg_estimate(const struct tsm_agg *a, uint32_t group);
 /* Reads all series. With w->overflow set, the result did not fit in w->most. */
 int tsm_agg_load(struct tsm_agg_wave *w, struct tsm_err *err);
+/* Joins the points of the series in each shard, and finds the order of the shards. */
+int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err);
 void tsm_agg_wave_release(struct tsm_agg_wave *w);
 
 /* The part of a call's list that belongs to series i of member m. */
@@ -116,11 +141,7 @@ struct tsm_agg_part tsm_agg_part(const struct tsm_agg_wave *w, const struct tsm_
 struct tsm_agg_result {
     int64_t *t; /* what the time column shows */
     union tsm_num *v;
-    struct tsm_agg_origin { /* where a point came from, for what stands beside it; only when visible */
-        const struct tsm_unit *unit;
-        uint32_t series;
-        int64_t t;
-    } * origins;
+    struct tsm_agg_origin *origins; /* only when visible */
     size_t n, cap;
     /* percentile() gave nothing for some interval: influxd's iterator says that it is at its end then. */
     bool gaps, gap_first; /* gap_first: for the first interval */
@@ -130,8 +151,31 @@ struct tsm_agg_group {
     struct tsm_agg_result *results; /* per call */
 };
 /* Members [from, to) of the wave are those of one group, in the order of units. */
-int tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g,
-                   struct tsm_err *err);
+void tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g);
 void tsm_agg_group_release(const struct tsm_agg *a, struct tsm_agg_group *g);
+
+/* One call in one group, on its way to a result. */
+struct tsm_agg_reducer {
+    const struct tsm_agg_wave *w;
+    const struct tsm_agg_call *c;
+    size_t call;     /* its number */
+    size_t from, to; /* members */
+    struct tsm_agg_result *out;
+    bool descending;
+};
+void tsm_agg_reduce_points(struct tsm_agg_reducer *k); /* aggregate_points.c */
+void tsm_agg_reduce_values(struct tsm_agg_reducer *k); /* aggregate_values.c */
+void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v,
+                        const struct tsm_agg_origin *o);
+/* What the time column shows for an interval. */
+int64_t tsm_agg_shown_time(const struct tsm_agg_reducer *k, int64_t window);
+
+/* Series, as inputs of a merge, compared by their tags where their times are equal. */
+struct tsm_agg_tie {
+    const struct tsm_run *r;
+    const struct tsm_agg_member *m;
+    bool descending; /* input 0 is the last series */
+};
+tsm_tie_less *tsm_agg_tie_of(const struct tsm_run *r); /* NULL when nothing is compared */
 
 #endif

@@ -23,8 +23,7 @@ struct tsm_window tsm_window_at(const struct tsm_compiled *c, int64_t t)
                                end > INT64_MAX ? INT64_MAX : (int64_t)end};
 }
 
-/* ---- the calls
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the calls ----------------------------------------------------------------------------------- */
 
 static bool any_series(const struct tsm_plan *p, size_t field)
 {
@@ -90,8 +89,7 @@ void tsm_agg_release(struct tsm_agg *a)
     tsm_free(a->none_wanted);
 }
 
-/* ---- waves
- * -------------------------------------------------------------------------------------------------- */
+/* ---- waves --------------------------------------------------------------------------------------- */
 
 void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group)
 {
@@ -162,8 +160,7 @@ static bool is_dense(const struct tsm_agg_wave *w, const struct tsm_agg_call *k)
            (w->nwindows <= 4 || w->nseries >= 4 * w->nmembers);
 }
 
-/* ---- one series
- * --------------------------------------------------------------------------------------------- */
+/* ---- one series ---------------------------------------------------------------------------------- */
 
 struct worker {
     struct tsm_agg_wave *w;
@@ -387,8 +384,7 @@ for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t fiel
     return code;
 }
 
-/* ---- first() and last() over the whole range: the two outermost rows
- * ---------------------------------------- */
+/* ---- first() and last() over the whole range: the two outermost rows ----------------------------- */
 
 struct ends {
     struct tsm_point p[2];
@@ -479,8 +475,7 @@ static int add_ends(struct worker *k, const struct tsm_unit *u, size_t s, size_t
     return TSM_OK;
 }
 
-/* ---- tasks
- * -------------------------------------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------------------------------- */
 
 /* count() of a field with nothing else to ask: from the index and block headers. */
 static bool only_counts(const struct tsm_agg_wave *w, const struct tsm_unit *u, size_t s, size_t field)
@@ -656,6 +651,17 @@ void tsm_agg_wave_release(struct tsm_agg_wave *w)
         tsm_free(t->dense);
         tsm_arena_release(&t->text);
     }
+    for (size_t i = 0; w->levels && i < w->nmembers * w->a->ncalls; i++) {
+        tsm_free(w->levels[i].t);
+        tsm_free(w->levels[i].p);
+        tsm_free(w->levels[i].o);
+    }
+    for (size_t c = 0; w->orders && c < w->a->ncalls; c++) {
+        tsm_free(w->orders[c].refs);
+        tsm_free(w->orders[c].from);
+    }
+    tsm_free(w->levels);
+    tsm_free(w->orders);
     tsm_free(w->tasks);
     tsm_free(w->members);
     *w = (struct tsm_agg_wave){.a = w->a, .most = w->most};

@@ -34,8 +34,7 @@ struct aggregate {
     bool ended; /* influxd's iterator is at its end: nothing more comes */
 };
 
-/* ---- rows
- * --------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------- */
 
 static size_t ninputs(const struct aggregate *k)
 {
@@ -247,8 +246,7 @@ static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struc
     return code;
 }
 
-/* ---- waves
- * -------------------------------------------------------------------------------------------------- */
+/* ---- waves --------------------------------------------------------------------------------------- */
 
 struct giving {
     struct aggregate *k;
@@ -261,8 +259,10 @@ static int reduce_task(void *ctx, size_t number, unsigned thread, void **slot, s
     struct giving *g = ctx;
     struct tsm_agg_group *out = tsm_calloc(1, sizeof *out);
     (void)thread;
+    (void)err;
     *slot = out;
-    return tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out, err);
+    tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out);
+    return TSM_OK;
 }
 
 static void drop_group(void *ctx, void *slot)
@@ -286,6 +286,8 @@ static int give_task(void *ctx, size_t number, void *slot, struct tsm_err *err)
 static int run_wave(struct aggregate *k, struct tsm_agg_wave *w, struct tsm_err *err)
 {
     int code = tsm_agg_load(w, err);
+    if (!code)
+        code = tsm_agg_join(w, err);
     if (code)
         return code;
     struct giving g = {.k = k, .w = w};

@@ -219,8 +219,7 @@ void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type t
         quicksort(&s, 0, n, bit_length(n));
 }
 
-/* ---- selection
- * ---------------------------------------------------------------------------------------------- */
+/* ---- selection ----------------------------------------------------------------------------------- */
 
 #define SELECT(name, T, member)                                                          \
     static void name(union tsm_num *v, size_t n, size_t k)                               \

@@ -1,0 +1,532 @@
+/*
+ * query/aggregate_points.c: the functions that fold: points of series joined to points of a shard, of all
+ * shards, of all sources. There are as many levels as influxd has, because a mean is rounded at each.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "base/time.h"
+#include "query/aggregate.h"
+#include "base/banned.h"
+
+void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v, const struct tsm_agg_origin *o)
+{
+    struct tsm_agg_result *r = k->out;
+    if (r->n == r->cap) {
+        r->cap = r->cap ? 2 * r->cap : 4;
+        r->t = tsm_realloc_array(r->t, r->cap, sizeof *r->t);
+        r->v = tsm_realloc_array(r->v, r->cap, sizeof *r->v);
+        if (o)
+            r->origins = tsm_realloc_array(r->origins, r->cap, sizeof *r->origins);
+    }
+    r->t[r->n] = t;
+    r->v[r->n] = v;
+    if (o)
+        r->origins[r->n] = *o;
+    r->n++;
+}
+
+/* Without intervals the time is the start of the range; 1970 when it has none. */
+int64_t tsm_agg_shown_time(const struct tsm_agg_reducer *k, int64_t window)
+{
+    const struct tsm_compiled *c = k->w->a->r->c;
+    int64_t t = c->interval ? window : c->tmin;
+    return t == TSM_TIME_MIN ? 0 : t;
+}
+
+static void level_add(struct tsm_agg_level *l, int64_t t, const struct tsm_point *p,
+                      const struct tsm_agg_origin *o)
+{
+    if (l->n == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 1; /* usually there is one */
+        l->t = tsm_realloc_array(l->t, l->cap, sizeof *l->t);
+        l->p = tsm_realloc_array(l->p, l->cap, sizeof *l->p);
+        if (o)
+            l->o = tsm_realloc_array(l->o, l->cap, sizeof *l->o);
+    }
+    l->t[l->n] = t;
+    l->p[l->n] = *p;
+    if (o)
+        l->o[l->n] = *o;
+    l->n++;
+}
+
+static void level_release(struct tsm_agg_level *l)
+{
+    tsm_free(l->t);
+    tsm_free(l->p);
+    tsm_free(l->o);
+    *l = (struct tsm_agg_level){0};
+}
+
+/* ---- joining ------------------------------------------------------------------------------- */
+
+/* One point that is being joined from several. */
+struct joining {
+    const struct tsm_agg_call *c;
+    struct tsm_agg_level *to;
+    struct tsm_point acc;
+    struct tsm_agg_origin origin;
+    int64_t window;
+    bool any;
+};
+
+static void join_flush(struct joining *j)
+{
+    if (!j->any)
+        return;
+    tsm_join_end(j->c->call->fn, &j->acc);
+    level_add(j->to, j->window, &j->acc, j->c->visible ? &j->origin : NULL);
+    j->any = false;
+}
+
+static void join_add(struct joining *j, int64_t window, const struct tsm_point *p,
+                     const struct tsm_agg_origin *o)
+{
+    if (j->any && window != j->window)
+        join_flush(j);
+    bool fresh = !j->any;
+    if (fresh) {
+        tsm_join_begin(j->c->call->fn, &j->acc);
+        j->window = window;
+        j->any = true;
+    }
+    if (tsm_join(j->c->call->fn, j->c->type, &j->acc, p, fresh) && j->c->visible)
+        j->origin = *o;
+}
+
+/* Joins the points of the series of one shard. */
+static void join_series(const struct tsm_agg_wave *w, const struct tsm_agg_member *m, size_t call,
+                        struct tsm_agg_level *to)
+{
+    bool descending = w->a->r->c->descending;
+    struct joining j = {.c = &w->a->calls[call], .to = to};
+    struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
+    struct tsm_agg_part *parts = tsm_realloc_array(NULL, m->n, sizeof *parts);
+    size_t total = 0;
+    for (uint32_t i = 0; i < m->n; i++) {
+        parts[i] = tsm_agg_part(w, m, descending ? m->n - 1 - i : i, call);
+        in[i] = (struct tsm_merge_input){parts[i].t, parts[i].n};
+        total += parts[i].n;
+    }
+    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
+    tsm_merge_windows(in, m->n, descending, order);
+    for (size_t i = 0; i < total; i++) {
+        struct tsm_row_ref ref = order[i];
+        const struct tsm_agg_part *part = &parts[ref.input];
+        uint32_t series = descending ? m->n - 1 - ref.input : ref.input;
+        struct tsm_agg_origin o = {m->unit, m->from + series, part->p[ref.row].x.t};
+        join_add(&j, part->t[ref.row], &part->p[ref.row], &o);
+    }
+    join_flush(&j);
+    tsm_free(order);
+    tsm_free(parts);
+    tsm_free(in);
+}
+
+static bool tags_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+{
+    const struct tsm_agg_tie *tie = ctx;
+    const struct tsm_agg_member *m = tie->m;
+    const struct tsm_shape *s = tie->r->shape;
+    size_t nt = tie->r->plan->ntags;
+    uint32_t sx = m->from + (tie->descending ? m->n - 1 - x.input : x.input);
+    uint32_t sy = m->from + (tie->descending ? m->n - 1 - y.input : y.input);
+    for (size_t a = 0; a < s->naux && s->aux[a].type == TSM_DATA_TAG; a++) {
+        struct tsm_str vx = m->unit->values[sx * nt + s->aux[a].index];
+        struct tsm_str vy = m->unit->values[sy * nt + s->aux[a].index];
+        if (vx.n == 0 || vy.n == 0)
+            return false;
+        int c = tsm_str_cmp(vx, vy);
+        if (c)
+            return tie->descending ? c > 0 : c < 0;
+    }
+    return false;
+}
+
+tsm_tie_less *tsm_agg_tie_of(const struct tsm_run *r)
+{
+    return r->shape->naux && r->shape->aux[0].type == TSM_DATA_TAG ? tags_less : NULL;
+}
+
+/* first() and last() over everything: influxd asks for two rows of the sorted merge, and takes the better
+ * one. */
+static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member *m, size_t call,
+                      struct tsm_agg_level *to)
+{
+    bool last = w->a->calls[call].call->fn == TSM_FN_LAST;
+    struct joining j = {.c = &w->a->calls[call], .to = to};
+    struct tsm_agg_tie tie = {w->a->r, m, last};
+    struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
+    size_t total = 0;
+    for (uint32_t i = 0; i < m->n; i++) {
+        struct tsm_agg_part part = tsm_agg_part(w, m, last ? m->n - 1 - i : i, call);
+        in[i] = (struct tsm_merge_input){part.t, part.n};
+        total += part.n;
+    }
+    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
+    tsm_merge_rows(in, m->n, last, tsm_agg_tie_of(w->a->r), &tie, order);
+    for (size_t i = 0; i < total && i < 2; i++) {
+        uint32_t s = last ? m->n - 1 - order[i].input : order[i].input;
+        struct tsm_agg_part part = tsm_agg_part(w, m, s, call);
+        struct tsm_agg_origin o = {m->unit, m->from + s, part.t[order[i].row]};
+        join_add(&j, TSM_TIME_MIN, &part.p[order[i].row], &o);
+    }
+    join_flush(&j);
+    tsm_free(order);
+    tsm_free(in);
+}
+
+static bool joins(const struct tsm_agg_wave *w, size_t call)
+{
+    const struct tsm_agg_call *c = &w->a->calls[call];
+    bool points = c->method == TSM_AGG_FOLD || c->method == TSM_AGG_ENDS;
+    return points && w->ntasks && !w->tasks[0].dense[call].p;
+}
+
+static int join_task(void *ctx, size_t number, unsigned thread, void **slot, struct tsm_err *err)
+{
+    struct tsm_agg_wave *w = ctx;
+    (void)thread;
+    (void)slot;
+    (void)err;
+    for (size_t c = 0; c < w->a->ncalls; c++) {
+        struct tsm_agg_level *to = &w->levels[number * w->a->ncalls + c];
+        if (!joins(w, c))
+            continue;
+        if (w->a->calls[c].method == TSM_AGG_ENDS)
+            join_ends(w, &w->members[number], c, to);
+        else
+            join_series(w, &w->members[number], c, to);
+    }
+    return TSM_OK;
+}
+
+/* ---- the order of shards ------------------------------------------------------------------- */
+
+struct stream { /* the points of one shard, group after group */
+    const struct tsm_unit *unit;
+    int64_t *keys; /* number of the group and the interval, ascending in the order of the answer */
+    struct tsm_row_ref *refs;
+    size_t n, cap;
+};
+
+struct ordering {
+    struct tsm_agg_wave *w;
+    size_t call;
+    struct stream *streams;
+    size_t nstreams, capstreams;
+    struct tsm_agg_order *out;
+    size_t given; /* refs in out */
+};
+
+/* Of members [from, to) with one measurement, those of one source. */
+static bool is_source(const struct tsm_agg_wave *w, size_t m, unsigned source)
+{
+    return w->members[m].unit->source == source;
+}
+
+static struct stream *stream_of(struct ordering *o, const struct tsm_unit *unit)
+{
+    for (size_t i = 0; i < o->nstreams; i++)
+        if (o->streams[i].unit == unit)
+            return &o->streams[i];
+    TSM_GROW(o->streams, o->nstreams + 1, o->capstreams);
+    o->streams[o->nstreams] = (struct stream){.unit = unit};
+    return &o->streams[o->nstreams++];
+}
+
+static int compare_streams(const void *x, const void *y)
+{
+    const struct stream *a = x, *b = y;
+    return (a->unit > b->unit) - (a->unit < b->unit); /* units are in one array, in the order of shards */
+}
+
+/* Makes the streams. False when the keys do not fit. */
+static bool fill_streams(struct ordering *o, size_t from, size_t to, unsigned source)
+{
+    const struct tsm_agg_wave *w = o->w;
+    const struct tsm_compiled *c = w->a->r->c;
+    int64_t lo = INT64_MAX, hi = INT64_MIN, step = c->interval ? c->interval : 1;
+    for (size_t m = from; m < to; m++) {
+        const struct tsm_agg_level *l = &w->levels[m * w->a->ncalls + o->call];
+        for (size_t i = 0; i < l->n; i++) {
+            lo = l->t[i] < lo ? l->t[i] : lo;
+            hi = l->t[i] > hi ? l->t[i] : hi;
+        }
+    }
+    if (lo > hi)
+        return false;
+    __int128 width = ((__int128)hi - lo) / step + 1;
+    if (width * (__int128)(to - from + 1) > INT64_MAX)
+        return false;
+    int64_t group = -1;
+    for (size_t m = from; m < to; m++) {
+        const struct tsm_agg_level *l = &w->levels[m * w->a->ncalls + o->call];
+        group += m == from || w->members[m].group != w->members[m - 1].group;
+        if (!is_source(w, m, source))
+            continue;
+        struct stream *s = stream_of(o, w->members[m].unit);
+        if (s->n + l->n > s->cap) {
+            s->cap = 2 * s->cap > s->n + l->n ? 2 * s->cap : s->n + l->n;
+            s->keys = tsm_realloc_array(s->keys, s->cap, sizeof *s->keys);
+            s->refs = tsm_realloc_array(s->refs, s->cap, sizeof *s->refs);
+        }
+        for (size_t i = 0; i < l->n; i++) {
+            int64_t at = (int64_t)((c->descending ? (__int128)hi - l->t[i] : (__int128)l->t[i] - lo) / step);
+            s->keys[s->n] = group * (int64_t)width + at;
+            s->refs[s->n++] = (struct tsm_row_ref){(uint32_t)m, (uint32_t)i};
+        }
+    }
+    return true;
+}
+
+static void merge_streams(struct ordering *o)
+{
+    struct tsm_merge_input *in = tsm_realloc_array(NULL, o->nstreams, sizeof *in);
+    size_t total = 0;
+    qsort(o->streams, o->nstreams, sizeof *o->streams, compare_streams);
+    for (size_t i = 0; i < o->nstreams; i++) {
+        in[i] = (struct tsm_merge_input){o->streams[i].keys, o->streams[i].n};
+        total += o->streams[i].n;
+    }
+    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
+    tsm_merge_windows(in, o->nstreams, false, order);
+    for (size_t i = 0; i < total; i++) {
+        struct tsm_row_ref ref = o->streams[order[i].input].refs[order[i].row];
+        uint32_t group = o->w->members[ref.input].group;
+        size_t m = ref.input; /* the first member of the group and source */
+        while (m > 0 && o->w->members[m - 1].group == group &&
+               is_source(o->w, m - 1, o->w->members[m].unit->source))
+            m--;
+        if (o->out->from[m] == SIZE_MAX)
+            o->out->from[m] = o->given;
+        o->out->refs[o->given++] = ref;
+    }
+    tsm_free(order);
+    tsm_free(in);
+}
+
+/* Orders the points of the shards of one measurement in one source, when there are enough of them to matter.
+ */
+static void order_source(struct ordering *o, size_t from, size_t to, unsigned source)
+{
+    o->nstreams = 0;
+    if (fill_streams(o, from, to, source) && o->nstreams > 2)
+        merge_streams(o);
+    for (size_t i = 0; i < o->nstreams; i++) {
+        tsm_free(o->streams[i].keys);
+        tsm_free(o->streams[i].refs);
+    }
+}
+
+static void order_call(struct tsm_agg_wave *w, size_t call)
+{
+    struct ordering o = {.w = w, .call = call, .out = &w->orders[call]};
+    size_t total = 0;
+    for (size_t m = 0; m < w->nmembers; m++)
+        total += w->levels[m * w->a->ncalls + call].n;
+    o.out->refs = tsm_realloc_array(NULL, total + 1, sizeof *o.out->refs);
+    o.out->from = tsm_realloc_array(NULL, w->nmembers, sizeof *o.out->from);
+    for (size_t m = 0; m < w->nmembers; m++)
+        o.out->from[m] = SIZE_MAX;
+    for (size_t from = 0, to; from < w->nmembers; from = to) {
+        struct tsm_str name = w->members[from].unit->name;
+        for (to = from; to < w->nmembers && tsm_str_eq(w->members[to].unit->name, name); to++)
+            ;
+        for (unsigned s = 0; s < w->a->r->c->stmt->nsources; s++)
+            order_source(&o, from, to, s);
+    }
+    tsm_free(o.streams);
+}
+
+int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
+{
+    size_t ncalls = w->a->ncalls;
+    bool any = false;
+    for (size_t c = 0; c < ncalls; c++)
+        any = any || joins(w, c);
+    w->levels = tsm_calloc(w->nmembers * ncalls + 1, sizeof *w->levels);
+    w->orders = tsm_calloc(ncalls, sizeof *w->orders);
+    if (!any)
+        return TSM_OK;
+    struct tsm_parallel p = {.jobs = w->a->r->jobs, .tasks = w->nmembers, .ctx = w, .work = join_task};
+    int code = tsm_parallel_run(&p, err);
+    for (size_t c = 0; c < ncalls && !code; c++) {
+        const struct tsm_agg_call *k = &w->a->calls[c];
+        if (joins(w, c) && w->a->r->plan->nunits > 2 && k->method == TSM_AGG_FOLD &&
+            tsm_function_needs_order(k->call->fn, k->type, false))
+            order_call(w, c);
+    }
+    return code;
+}
+
+/* ---- one group ----------------------------------------------------------------------------- */
+
+/* Joins n levels to one. */
+static struct tsm_agg_level join_levels(const struct tsm_agg_reducer *k, const struct tsm_agg_level *below,
+                                        size_t n)
+{
+    struct tsm_agg_level to = {0};
+    struct joining j = {.c = k->c, .to = &to};
+    struct tsm_merge_input *in = tsm_realloc_array(NULL, n, sizeof *in);
+    int64_t **backwards = tsm_calloc(n, sizeof *backwards); /* the merge wants ascending times */
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        in[i] = (struct tsm_merge_input){below[i].t, below[i].n};
+        total += below[i].n;
+        if (!k->descending)
+            continue;
+        backwards[i] = tsm_realloc_array(NULL, below[i].n + 1, sizeof **backwards);
+        for (size_t x = 0; x < below[i].n; x++)
+            backwards[i][x] = below[i].t[below[i].n - 1 - x];
+        in[i].t = backwards[i];
+    }
+    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
+    tsm_merge_windows(in, n, k->descending, order);
+    for (size_t i = 0; i < total; i++) {
+        const struct tsm_agg_level *l = &below[order[i].input];
+        size_t row = k->descending ? l->n - 1 - order[i].row : order[i].row;
+        join_add(&j, l->t[row], &l->p[row], l->o ? &l->o[row] : NULL);
+    }
+    join_flush(&j);
+    tsm_free(order);
+    for (size_t i = 0; i < n; i++)
+        tsm_free(backwards[i]);
+    tsm_free(backwards);
+    tsm_free(in);
+    return to;
+}
+
+/* Joins the shards of a source, members [from, to). */
+static struct tsm_agg_level join_shards(const struct tsm_agg_reducer *k, size_t from, size_t to)
+{
+    const struct tsm_agg_wave *w = k->w;
+    size_t ncalls = w->a->ncalls;
+    struct tsm_agg_level out = {0};
+    const struct tsm_agg_order *order = &w->orders[k->call];
+    if (order->refs && order->from[from] != SIZE_MAX) {
+        struct joining j = {.c = k->c, .to = &out};
+        size_t total = 0;
+        for (size_t m = from; m < to; m++)
+            total += w->levels[m * ncalls + k->call].n;
+        for (size_t i = 0; i < total; i++) {
+            struct tsm_row_ref ref = order->refs[order->from[from] + i];
+            const struct tsm_agg_level *l = &w->levels[ref.input * ncalls + k->call];
+            join_add(&j, l->t[ref.row], &l->p[ref.row], l->o ? &l->o[ref.row] : NULL);
+        }
+        join_flush(&j);
+        return out;
+    }
+    struct tsm_agg_level *shards = tsm_realloc_array(NULL, to - from, sizeof *shards);
+    for (size_t m = from; m < to; m++)
+        shards[m - from] = w->levels[m * ncalls + k->call];
+    out = join_levels(k, shards, to - from);
+    tsm_free(shards);
+    return out;
+}
+
+static void emit_level(struct tsm_agg_reducer *k, const struct tsm_agg_level *l)
+{
+    const struct tsm_agg_call *c = k->c;
+    bool own_time = k->w->a->r->shape->selector && k->w->a->r->c->interval == 0;
+    for (size_t i = 0; i < l->n; i++)
+        tsm_agg_add_result(k, own_time ? l->p[i].x.t : tsm_agg_shown_time(k, l->t[i]),
+                           tsm_fold_value(c->call->fn, c->type, &l->p[i]), l->o ? &l->o[i] : NULL);
+}
+
+static void reduce_joined(struct tsm_agg_reducer *k)
+{
+    const struct tsm_agg_member *m = k->w->members;
+    size_t nsources = 0;
+    struct tsm_agg_level *sources = tsm_calloc(k->to - k->from, sizeof *sources);
+    for (size_t i = k->from, end; i < k->to; i = end) {
+        unsigned source = m[i].unit->source;
+        for (end = i; end < k->to && m[end].unit->source == source; end++)
+            ;
+        sources[nsources] = join_shards(k, i, end);
+        if (k->w->a->r->c->stmt->sources[source].regex) {
+            struct tsm_agg_level once_more = join_levels(k, &sources[nsources], 1);
+            level_release(&sources[nsources]);
+            sources[nsources] = once_more;
+        }
+        nsources++;
+    }
+    struct tsm_agg_level all = join_levels(k, sources, nsources);
+    emit_level(k, &all);
+    level_release(&all);
+    for (size_t i = 0; i < nsources; i++)
+        level_release(&sources[i]);
+    tsm_free(sources);
+}
+
+static const struct tsm_agg_dense *dense_of(const struct tsm_agg_wave *w, size_t member, size_t task,
+                                            size_t call)
+{
+    const struct tsm_agg_task *t = &w->tasks[task];
+    return &t->dense[(member - t->first_member) * w->a->ncalls + call];
+}
+
+static void reduce_dense(struct tsm_agg_reducer *k)
+{
+    const struct tsm_agg_wave *w = k->w;
+    const struct tsm_agg_call *c = k->c;
+    struct tsm_point *acc = tsm_calloc(w->nwindows + 1, sizeof *acc);
+    uint8_t *present = tsm_calloc(w->nwindows + 1, 1);
+    for (size_t m = k->from; m < k->to; m++) {
+        const struct tsm_agg_member *mb = &w->members[m];
+        for (size_t t = mb->base / w->per; t <= (mb->base + mb->n - 1) / w->per; t++) {
+            const struct tsm_agg_dense *d = dense_of(w, m, t, k->call);
+            for (size_t i = 0; i < w->nwindows; i++) {
+                if (!d->present[i])
+                    continue;
+                tsm_join(c->call->fn, c->type, &acc[i], &d->p[i], !present[i]);
+                present[i] = 1;
+            }
+        }
+    }
+    bool own_time = w->a->r->shape->selector && w->a->r->c->interval == 0;
+    for (size_t x = 0; x < w->nwindows; x++) {
+        size_t i = k->descending ? w->nwindows - 1 - x : x;
+        if (!present[i])
+            continue;
+        int64_t t = own_time ? acc[i].x.t
+                             : tsm_agg_shown_time(k, w->base + (int64_t)i * w->a->r->c->interval);
+        tsm_agg_add_result(k, t, tsm_fold_value(c->call->fn, c->type, &acc[i]), NULL);
+    }
+    tsm_free(present);
+    tsm_free(acc);
+}
+
+void tsm_agg_reduce_points(struct tsm_agg_reducer *k)
+{
+    if (joins(k->w, k->call))
+        reduce_joined(k);
+    else
+        reduce_dense(k);
+}
+
+void tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g)
+{
+    g->results = tsm_calloc(w->a->ncalls, sizeof *g->results);
+    for (size_t c = 0; c < w->a->ncalls; c++) {
+        struct tsm_agg_reducer k = {w, &w->a->calls[c], c, from, to, &g->results[c], w->a->r->c->descending};
+        k.out->gap_at = SIZE_MAX;
+        if (k.c->method == TSM_AGG_VALUES)
+            tsm_agg_reduce_values(&k);
+        else if (k.c->method != TSM_AGG_NONE)
+            tsm_agg_reduce_points(&k);
+    }
+}
+
+void tsm_agg_group_release(const struct tsm_agg *a, struct tsm_agg_group *g)
+{
+    for (size_t c = 0; g->results && c < a->ncalls; c++) {
+        tsm_free(g->results[c].t);
+        tsm_free(g->results[c].v);
+        tsm_free(g->results[c].origins);
+    }
+    tsm_free(g->results);
+    *g = (struct tsm_agg_group){0};
+}
