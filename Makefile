@@ -40,6 +40,7 @@ PROGRAMS := $(patsubst cmd/%.c,%,$(sort $(wildcard cmd/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_SUPPORT := $(filter-out $(wildcard tests/unit/test_*.c),$(wildcard tests/unit/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+INTEROP_TOOLS := $(patsubst tests/interop/%.c,%,$(sort $(wildcard tests/interop/*.c)))
 BENCH_TOOLS := $(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*.c)))
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
@@ -65,6 +66,10 @@ $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/interop/%: $(BUILD)/tests/interop/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Without the library, which generate does not need and load must not: it stands for other people's clients.
 $(BUILD)/bench/load: LDLIBS = -lcurl
@@ -112,7 +117,7 @@ test: deps-test
 	@BUILD=$(abspath $(BUILD)) SANITIZER=$(SANITIZER) bash tests/run.sh
 
 .PHONY: test-programs fuzz-programs deps-lint
-test-programs: $(UNIT_TESTS:%=$(BUILD)/unit/%)
+test-programs: $(UNIT_TESTS:%=$(BUILD)/unit/%) $(INTEROP_TOOLS:%=$(BUILD)/interop/%)
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory all $(BENCH_TOOLS:%=$(BUILD)/bench/%)

@@ -362,7 +362,7 @@ static const char *slow_line(struct parser *ps, const char *p, bool *one_line_st
     uint32_t number = ps->line;
     ps->line += count_newlines(p, end) + 1;
 
-    if (end > p && end[-1] == '\r')
+    while (end > p && end[-1] == '\r')
         end--;
     p = tsm_line_skip_blanks(p, end);
     if (p >= end || *p == '#')
@@ -423,6 +423,12 @@ size_t tsm_line_records(struct tsm_str text)
 void tsm_line_error(struct tsm_buf *out, struct tsm_str line, const char *cause)
 {
     tsm_buf_puts(out, "unable to parse '");
+    for (const char *zero;
+         (zero = line.n ? memchr(line.p, '\0', line.n) : NULL);) { /* a message is a C string */
+        tsm_buf_add(out, line.p, (size_t)(zero - line.p));
+        tsm_buf_puts(out, "\\0");
+        line = tsm_str(zero + 1, line.n - (size_t)(zero + 1 - line.p));
+    }
     tsm_buf_str(out, line);
     tsm_buf_puts(out, "': ");
     tsm_buf_puts(out, cause);

@@ -77,7 +77,7 @@ size_t tsm_line_records(struct tsm_str text);
  */
 int tsm_line_key(struct tsm_str raw_key, struct tsm_buf *out, struct tsm_err *err);
 
-/* Appends "unable to parse '<line>': <cause>". */
+/* Appends "unable to parse '<line>': <cause>", with \0 for a zero byte. */
 void tsm_line_error(struct tsm_buf *out, struct tsm_str line, const char *cause);
 
 /* Appends a value as line protocol writes it: 1.5, 12i, 12u, "text", true. */
