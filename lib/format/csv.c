@@ -264,13 +264,27 @@ static void order_tags(struct tsm_csv *csv)
     tsm_buf_release(&b);
 }
 
+/* As a line has it: tsm_line_key() takes away the backslash that stands before '=' and '"'. */
+static void add_measurement(struct tsm_buf *out, struct tsm_str name)
+{
+    size_t from = out->len;
+    tsm_escape_measurement(out, name);
+    for (size_t i = out->len; i > from + 1; i--) {
+        if (out->data[i - 2] == '\\' && (out->data[i - 1] == '=' || out->data[i - 1] == '"')) {
+            tsm_buf_byte(out, 0);
+            memmove(out->data + i, out->data + i - 1, out->len - i);
+            out->data[i - 1] = '\\';
+        }
+    }
+}
+
 static int set_measurement(struct tsm_csv *csv, struct tsm_str name, struct tsm_err *err)
 {
     if (!fits_key(name))
         return tsm_err_set(err, TSM_EUSAGE, "csv: '%.*s' cannot be a measurement's name", (int)name.n,
                            name.p);
     struct tsm_buf b = {0};
-    tsm_escape_measurement(&b, name);
+    add_measurement(&b, name);
     csv->measurement = tsm_arena_str(&csv->arena, tsm_buf_view(&b));
     tsm_buf_release(&b);
     return TSM_OK;
@@ -350,7 +364,7 @@ static bool make_key(struct row *r)
             return fault(r, "missing measurement", TSM_STR(""));
         if (!fits_key(name))
             return fault(r, "invalid measurement: ", name);
-        tsm_escape_measurement(&r->key, name);
+        add_measurement(&r->key, name);
     }
     for (size_t i = 0; i < csv->ntags; i++) {
         struct tsm_str value = r->cells[csv->tags[i].column];

@@ -3,7 +3,8 @@
  *
  * RFC 4180 quoting, any one-byte separator. Values become fields with the narrowest type that the option
  * string or the text gives: 12i and 12u as in line protocol, true/false, numbers (float), else strings; an
- * empty cell is no field. The raw key of a point is a canonical series key.
+ * empty cell is no field. The tags of a point's raw key are in order, so that rows of one series have the
+ * same.
  */
 #ifndef TSM_FORMAT_CSV_H
 #define TSM_FORMAT_CSV_H

@@ -22,7 +22,8 @@ struct parser {
     const char *end;
     const struct tsm_line_options *opt;
     struct tsm_points *out;
-    uint32_t line; /* number of the line that is being read */
+    uint32_t line;         /* number of the line that is being read */
+    bool one_line_strings; /* see slow_line() */
 };
 
 void tsm_points_reset(struct tsm_points *b)
@@ -342,52 +343,51 @@ static uint32_t count_newlines(const char *p, const char *end)
     return n;
 }
 
-/* Parses the line at p by the exact rules; returns the start of the next. */
-static const char *slow_line(struct parser *ps, const char *p, bool *one_line_strings, tsm_reject_fn *reject,
-                             void *ctx)
+/* The line [p, end) without blanks before it and what may stand at its end; empty for a blank line and a comment. */
+static struct tsm_str trim_line(const char *p, const char *end)
 {
-    bool open = false;
-    const char *newline = memchr(p, '\n', (size_t)(ps->end - p));
-    const char *end = newline ? newline : ps->end;
-    if (!*one_line_strings) {
-        const char *line_end = tsm_line_find_end(p, ps->end, &open);
-        /* A string that never ends would take all that follows with it: only its first line is wrong. From
-         * here on a newline ends a line in any case, which also keeps the time linear. */
-        if (open)
-            *one_line_strings = true;
-        else
-            end = line_end;
-    }
-    const char *next = end < ps->end ? end + 1 : end;
-    uint32_t number = ps->line;
-    ps->line += count_newlines(p, end) + 1;
-
+    if (end > p && end[-1] == '\n') /* escaped, and so part of the line, but not at its end */
+        end--;
     while (end > p && end[-1] == '\r')
         end--;
     p = tsm_line_skip_blanks(p, end);
-    if (p >= end || *p == '#')
-        return next;
-    struct tsm_str line = tsm_str(p, (size_t)(end - p));
+    return tsm_str(p, p >= end || *p == '#' ? 0 : (size_t)(end - p));
+}
+
+/* Parses the line at p by the exact rules; returns the start of the next. */
+static const char *slow_line(struct parser *ps, const char *p, tsm_reject_fn *reject, void *ctx)
+{
+    bool open = false;
+    const char *newline = memchr(p, '\n', (size_t)(ps->end - p)), *first_end = newline ? newline : ps->end;
+    const char *end = ps->one_line_strings ? first_end : tsm_line_find_end(p, ps->end, &open);
+    struct tsm_str line = trim_line(p, end);
     struct tsm_buf cause = {0};
-    if (!tsm_line_exact(line, number, ps->opt, ps->out, &cause)) {
+    if (line.n > 0 && !tsm_line_exact(line, ps->line, ps->opt, ps->out, &cause)) {
+        if (open) {
+            /* A string that never ends would take all that follows with it: only its first line is wrong. From
+             * here on a newline ends a line in any case, which also keeps the time linear. */
+            ps->one_line_strings = true;
+            end = first_end;
+            line = trim_line(p, end);
+        }
         struct tsm_buf message = {0};
         tsm_line_error(&message, line, tsm_buf_cstr(&cause));
-        reject(ctx, number, line, tsm_buf_cstr(&message));
+        reject(ctx, ps->line, line, tsm_buf_cstr(&message));
         tsm_buf_release(&message);
     }
     tsm_buf_release(&cause);
-    return next;
+    ps->line += count_newlines(p, end) + 1;
+    return end < ps->end ? end + 1 : end;
 }
 
 void tsm_line_parse(struct tsm_str text, const struct tsm_line_options *opt, struct tsm_points *out,
                     tsm_reject_fn *reject, void *ctx)
 {
     struct parser ps = {.end = text.p + text.n, .opt = opt, .out = out, .line = 1};
-    bool one_line_strings = false;
     const char *p = text.p;
     while (p < ps.end) {
-        const char *next = one_line_strings ? NULL : fast_line(&ps, p);
-        p = next ? next : slow_line(&ps, p, &one_line_strings, reject, ctx);
+        const char *next = ps.one_line_strings ? NULL : fast_line(&ps, p);
+        p = next ? next : slow_line(&ps, p, reject, ctx);
     }
 }
 

@@ -69,6 +69,9 @@ static void columns_get_their_roles(void **state)
           .tags = TSM_STR("host"), .fields = TSM_STR("w"), .time = TSM_STR("when"));
     CHECK("name;v", "a b;1\n;2\n", "1 a\\ b v=1 42\n!2 unable to parse ';2': missing measurement\n",
           .measurement = TSM_STR("name"), .measurement_column = true, .separator = ';');
+    CHECK("name,v", "a\\=b\\\\\"\"c,1\na\\=b\\c,1\n",
+          "2 a\\\\=b\\c v=1 42\n!1 unable to parse 'a\\=b\\\\\"\"c,1': wrong quotes\n",
+          .measurement = TSM_STR("name"), .measurement_column = true);
     CHECK("\xef\xbb\xbftime,v\r", "5,1\r\n\r\n6,2\r\n", "1 m v=1 5\n3 m v=2 6\n",
           .measurement = TSM_STR("m"));
 }
