@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ void tsm_inspect_start(struct tsm_inspect *in)
         in->operands = (char **)&in->common.data;
         in->noperands = 1;
     }
+}
+
+struct tsm_str tsm_inspect_database(const struct tsm_inspect *in, const char *operand)
+{
+    const char *name = in->common.database;
+    if (name && name == getenv("TSM_DB") && !tsm_is_data_dir(in->fs, operand))
+        name = NULL;
+    return tsm_str_of(name);
 }
 
 int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct tsm_err *err)

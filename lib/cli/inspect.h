@@ -33,6 +33,8 @@ int tsm_inspect_dump(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_export(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_report(struct tsm_inspect *in, int *status, struct tsm_err *err);
 
+/* The database of -b; one that only TSM_DB names does not concern an operand that has no databases. */
+struct tsm_str tsm_inspect_database(const struct tsm_inspect *in, const char *operand);
 /* For the commands: the shards that operands and -b, -p stand for. */
 int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct tsm_err *err);
 /* A sink in the format of -f, or else `format`; tsm_inspect_close_sink() ends it (or, with a code that is not

@@ -83,8 +83,10 @@ int tsm_inspect_verify(struct tsm_inspect *in, int *status, struct tsm_err *err)
     };
     for (size_t i = 0; i < in->noperands; i++) {
         struct tsm_err failure;
+        v.db = tsm_inspect_database(in, in->operands[i]);
+        v.rp = tsm_str_of(in->common.rp);
         int r = tsm_verify_path(&v, in->operands[i], &failure);
-        if (p.failed)
+        if (p.failed || r == TSM_EUSAGE)
             return tsm_err_set(err, r, "%s", failure.msg);
         if (r != TSM_OK) { /* the other operands are verified all the same */
             tsm_complain(in->program, "%s", failure.msg);

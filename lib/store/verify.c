@@ -303,6 +303,15 @@ static int verify_shard(const struct data_dir *d, const char *db, const char *rp
     return verify_dir(d->v, path, &o, 0, err);
 }
 
+/* Names of databases at depth 0, of policies at 1. */
+static bool is_wanted(const struct tsm_verify *v, unsigned depth, const char *name)
+{
+    struct tsm_str only = depth == 0 ? v->db : depth == 1 ? v->rp : tsm_str(NULL, 0);
+    if (depth == 1 && strcmp(name, SERIES_DIR) == 0)
+        return false;
+    return only.n == 0 || tsm_str_eq(tsm_str_of(name), only);
+}
+
 /* Calls each() for every directory in path, with its name put into level[depth]. */
 static int walk_levels(const struct data_dir *d, const char *path, const char *level[2], unsigned depth,
                        struct tsm_err *err)
@@ -318,7 +327,7 @@ static int walk_levels(const struct data_dir *d, const char *path, const char *l
         char *child = tsm_path_join(path, l.names[i]);
         struct tsm_fs_stat st;
         bool is_dir = v->fs->stat(v->fs->ctx, child, &st) == 0 && st.is_dir;
-        if (depth == 1 && strcmp(l.names[i], SERIES_DIR) == 0)
+        if (!is_wanted(v, depth, l.names[i]))
             is_dir = false;
         if (is_dir && depth == 2) {
             r = verify_shard(d, level[0], level[1], child, err);
@@ -332,12 +341,23 @@ static int walk_levels(const struct data_dir *d, const char *path, const char *l
     return r;
 }
 
+/* A database or policy that was asked for has to be there. */
+static int check_choice(const struct tsm_verify *v, const char *dir, struct tsm_err *err)
+{
+    struct tsm_sources s = {0};
+    int r = v->db.n + v->rp.n ? tsm_sources_add(v->fs, dir, v->db, v->rp, &s, err) : TSM_OK;
+    tsm_sources_release(&s);
+    return r;
+}
+
 static int verify_data_dir(struct tsm_verify *v, const char *dir, struct tsm_err *err)
 {
     struct tsm_meta meta = {0};
     struct data_dir d = {.v = v};
+    int r = check_choice(v, dir, err);
+    if (r != TSM_OK)
+        return r;
     char *path = tsm_path_meta(dir);
-    int r = TSM_OK;
     if (tsm_fs_exists(v->fs, path)) {
         r = verify_meta(v, path, err);
         if (r == TSM_OK && tsm_meta_load(v->fs, dir, &meta, NULL) == TSM_OK)
@@ -386,10 +406,13 @@ int tsm_verify_path(struct tsm_verify *v, const char *path, struct tsm_err *err)
     int e = v->fs->stat(v->fs->ctx, path, &st);
     if (e < 0)
         return tsm_err_sys(err, -e, "open %s", path);
+    if (st.is_dir && tsm_is_data_dir(v->fs, path))
+        return verify_data_dir(v, path, err);
+    if (v->db.n + v->rp.n)
+        return tsm_err_set(err, TSM_EUSAGE, "%s: not a data directory, so there is no database to choose",
+                           path);
     if (!st.is_dir)
         return verify_file(v, path, err);
-    if (tsm_is_data_dir(v->fs, path))
-        return verify_data_dir(v, path, err);
     const struct tsm_verify_stats *s = &v->stats;
     uint64_t before = s->files + s->tombstones + s->segments + s->metas;
     int r = verify_dir(v, path, &(struct owner){0}, 0, err);

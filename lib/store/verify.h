@@ -30,6 +30,7 @@ struct tsm_verify_stats {
 struct tsm_verify {
     const struct tsm_fs *fs;
     unsigned jobs;
+    struct tsm_str db, rp; /* of a data directory look at these alone; empty: all */
     /* One finding: "PATH: offset N: cause", printable, without a newline. Called by one thread at a time; an
      * error stops the run. */
     int (*report)(void *ctx, enum tsm_finding kind, const char *line, struct tsm_err *err);
@@ -39,8 +40,8 @@ struct tsm_verify {
 
 /*
  * Verifies a file (TSM, tombstone, log segment, meta.db; by its name, anything else is taken for TSM) or a
- * directory with all below it. TSM_OK also when there were faults; TSM_ENOTFOUND when path does not exist or
- * holds nothing to verify.
+ * directory with all below it. TSM_EUSAGE when db or rp is given and path is not a data directory. TSM_OK
+ * also when there were faults; TSM_ENOTFOUND when path does not exist or holds nothing to verify.
  */
 int tsm_verify_path(struct tsm_verify *v, const char *path, struct tsm_err *err);
 

@@ -161,6 +161,24 @@ damage() {
     [ "$(jq .values <<<"$stderr")" -eq "$(tsm-inspect dump data | awk -F'\t' '$5 ~ /^[0-9]+$/ {n += $5} END {print n}')" ]
 }
 
+@test "verify -b and -p: a part of a data directory" {
+    mkdir -p data/data/one/autogen/1 data/data/two/autogen/2
+    sealed data/data/one/autogen/1/000000001-000000001.tsm
+    sealed data/data/two/autogen/2/000000001-000000001.tsm
+    damage data/data/two/autogen/2/000000001-000000001.tsm 20
+    tsm-inspect verify -q -b one data
+    run tsm-inspect verify -q -b two -p autogen data
+    [ "$status" -eq 5 ]
+    run --separate-stderr tsm-inspect verify -q -b three data
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"data: no shards of database three"* ]]
+    run tsm-inspect verify -q -b one data/data/one
+    [ "$status" -eq 2 ]
+    # an environment for other programs does not get in the way of files
+    TSM_DB=x tsm-inspect verify -q data/data/one/autogen/1/000000001-000000001.tsm
+    TSM_DB=x tsm-inspect dump data/data/one/autogen/1/000000001-000000001.tsm
+}
+
 @test "wrong usage exits 2" {
     for args in "" "check" "verify --nosuch" "report -f xml" "dump --top x" "export --start yesterday x" "verify -j"; do
         # shellcheck disable=SC2086
