@@ -289,8 +289,9 @@ static int finish(struct run *run, struct tsm_engine *e, struct tsm_load_result 
                      "warning: a field named \"time\" was left out of %" PRIu64 " rows, as InfluxDB does",
                      st.dropped_fields);
     if (result->rejected) {
-        tsm_complain(&program, "%" PRIu64 " lines were rejected%s%s", result->rejected,
-                     opt.rejects ? "; they are in " : "", opt.rejects ? opt.rejects : "");
+        tsm_complain(&program, "%" PRIu64 " line%s rejected%s%s", result->rejected,
+                     result->rejected == 1 ? " was" : "s were", opt.rejects ? "; they are in " : "",
+                     opt.rejects ? opt.rejects : "");
         if (status == TSM_EXIT_OK)
             status = TSM_EXIT_REJECTED;
     }

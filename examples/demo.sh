@@ -51,7 +51,7 @@ show "tsm-query -f table 'SHOW MEASUREMENTS; SHOW FIELD KEYS; SHOW TAG KEYS'"
 show "tsm-query -f table 'SELECT count(humidity), mean(humidity), min(humidity), max(humidity), median(humidity), stddev(humidity) FROM devices'"
 show "tsm-query -f table \"SELECT mean(humidity), max(temperature) FROM devices WHERE devgroup =~ /^4[0-3]/ GROUP BY devgroup\""
 show "tsm-query -f table \"SELECT mean(temperature), spread(humidity) FROM devices WHERE time >= '2020-01-01T00:03:00Z' AND time < '2020-01-01T00:08:00Z' GROUP BY time(1m)\""
-show "tsm-query -f csv 'SELECT last(temperature) FROM devices GROUP BY devname' | sort -t, -k4 -n -r | head -n 5"
+show "tsm-query -f csv --no-header 'SELECT last(temperature) FROM devices GROUP BY devname' | sort -t, -k3 -n -r | head -n 5"
 
 title 'A round trip: out as line protocol, into another directory, and the same answers'
 show "tsm-query -f line 'SELECT * FROM devices GROUP BY *' | tsm-ingest -q -d copy"

@@ -255,9 +255,6 @@ int tsm_sources_add(const struct tsm_fs *fs, const char *path, struct tsm_str db
         return tsm_err_sys(err, -e, "open %s", path);
     if (st.is_dir && tsm_is_data_dir(fs, path))
         return add_data_dir(fs, path, db, rp, s, err);
-    if (db.n + rp.n)
-        return tsm_err_set(err, TSM_EUSAGE, "%s: not a data directory, so there is no database to choose",
-                           path);
     if (!st.is_dir) {
         add_file(path, s);
         return TSM_OK;

@@ -26,8 +26,9 @@ struct tsm_sources {
 /*
  * Adds what path stands for. A data directory gives its shards, by database, policy and number, those of db
  * and rp alone when these are not empty (TSM_ENOTFOUND when there are none). Any other directory gives each
- * directory in it with TSM files; all files given make one shard in which a later one wins; db and rp must be
- * empty then (TSM_EUSAGE). TSM_ENOTFOUND when a directory holds nothing of the kind.
+ * directory in it with TSM files; all files given make one shard in which a later one wins; there db and rp
+ * (which may come from the environment) mean nothing. TSM_ENOTFOUND when a directory holds nothing of the
+ * kind.
  */
 int tsm_sources_add(const struct tsm_fs *fs, const char *path, struct tsm_str db, struct tsm_str rp,
                     struct tsm_sources *s, struct tsm_err *err);
