@@ -331,8 +331,8 @@ END
         [ "$status" -eq 1 ]
         [[ $stderr == *"data: no shards of "* ]]
     done
-    run tsm-inspect export -b one data/data/one
-    [ "$status" -eq 2 ]
+    # Outside of a data directory there is nothing to choose from; the name may come from the environment.
+    [ "$(TSM_DB=two tsm-inspect export data/data/one | wc -l)" -eq 100 ]
     [ "$(tsm-inspect export -v -b one data 2>&1 >/dev/null)" = "tsm-inspect: exporting data/data/one/autogen/1
 tsm-inspect: exporting data/data/one/autogen/2
 tsm-inspect: exporting data/data/one/autogen/10" ]
