@@ -48,8 +48,8 @@ int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct ts
 {
     *s = (struct tsm_sources){0};
     for (size_t i = 0; i < in->noperands; i++) {
-        int r = tsm_sources_add(in->fs, in->operands[i], tsm_str_of(in->common.database),
-                                tsm_str_of(in->common.rp), s, err);
+        struct tsm_str db = tsm_inspect_database(in, in->operands[i]);
+        int r = tsm_sources_add(in->fs, in->operands[i], db, tsm_str_of(in->common.rp), s, err);
         if (r != TSM_OK) {
             tsm_sources_release(s);
             return r;

@@ -15,9 +15,12 @@
 #include "store/scan.h"
 #include "base/banned.h"
 
-enum { SLICE_BLOCKS = 32 };
+enum {
+    SLICE_BLOCKS = 32, /* about as many in a slice */
+    MAX_FIELDS = 128,  /* joined in a line; a block of each is in memory at once */
+};
 
-/* Keys [from, to), which are whole series, in [tmin, tmax]. */
+/* Keys [from, to), which are whole pieces (see piece_end()), in [tmin, tmax]. */
 struct slice {
     size_t from, to;
     int64_t tmin, tmax;
@@ -60,8 +63,8 @@ static int next_batch(struct field *f, struct tsm_err *err)
     return tsm_scan_next(f->scan, &f->batch, err);
 }
 
-/* The end of the series that key `from` begins: the first key of another one, at most to. */
-static size_t series_end(const struct tsm_shard *shard, size_t from, size_t to, struct tsm_str *series)
+/* The end of the piece that key `from` begins: keys of one series, MAX_FIELDS of them or those up to `to`. */
+static size_t piece_end(const struct tsm_shard *shard, size_t from, size_t to, struct tsm_str *series)
 {
     struct tsm_str field;
     if (!tsm_key_split(tsm_shard_key(shard, from), series, &field)) {
@@ -69,6 +72,8 @@ static size_t series_end(const struct tsm_shard *shard, size_t from, size_t to, 
         return from + 1;
     }
     size_t i = from + 1;
+    if (to - from > MAX_FIELDS)
+        to = from + MAX_FIELDS;
     for (struct tsm_str other; i < to; i++)
         if (!tsm_key_split(tsm_shard_key(shard, i), &other, &field) || !tsm_str_eq(other, *series))
             break;
@@ -172,7 +177,7 @@ static int format_slice(void *ctx, size_t number, unsigned thread, void **slot, 
         struct tsm_str series;
         struct worker *w = &run->workers[thread];
         size_t n;
-        to = series_end(run->shard, from, s->to, &series);
+        to = piece_end(run->shard, from, s->to, &series);
         if (!series.p) {
             r = bad_key(run, from, err);
             continue;
@@ -269,7 +274,7 @@ static void plan_slices(struct run *run)
     for (size_t from = 0, to; from < shard->nkeys; from = to) {
         struct tsm_str series;
         size_t blocks = 0, most = 0, longest = from;
-        to = series_end(shard, from, shard->nkeys, &series);
+        to = piece_end(shard, from, shard->nkeys, &series);
         for (size_t i = from; i < to; i++) {
             size_t b = tsm_key_blocks(shard, i, tmin, tmax);
             blocks += b;

@@ -1,6 +1,6 @@
 /*
  * store/export.h: all points of a shard as line protocol, series by series, each in time order, the fields of
- * one instant joined in one line. Overlap is resolved and tombstones are applied.
+ * one instant joined in one line (up to 128 of them). Overlap is resolved and tombstones are applied.
  */
 #ifndef TSM_STORE_EXPORT_H
 #define TSM_STORE_EXPORT_H
