@@ -170,12 +170,9 @@ void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v,
 /* What the time column shows for an interval. */
 int64_t tsm_agg_shown_time(const struct tsm_agg_reducer *k, int64_t window);
 
-/* Series, as inputs of a merge, compared by their tags where their times are equal. */
-struct tsm_agg_tie {
-    const struct tsm_run *r;
-    const struct tsm_agg_member *m;
-    bool descending; /* input 0 is the last series */
-};
-tsm_tie_less *tsm_agg_tie_of(const struct tsm_run *r); /* NULL when nothing is compared */
+/* Whether influxd's sorted merge puts x before y where their times are equal: it compares the tags that stand
+ * beside the point. */
+bool tsm_agg_tags_less(const struct tsm_run *r, const struct tsm_agg_origin *x,
+                       const struct tsm_agg_origin *y, bool descending);
 
 #endif

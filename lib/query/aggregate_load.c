@@ -1,5 +1,6 @@
 /* query/aggregate_load.c: reading the series of an aggregate. */
 #include "query/aggregate.h"
+#include "query/value_sort.h"
 
 #include "base/alloc.h"
 #include "base/parallel.h"
@@ -23,7 +24,7 @@ struct tsm_window tsm_window_at(const struct tsm_compiled *c, int64_t t)
                                end > INT64_MAX ? INT64_MAX : (int64_t)end};
 }
 
-/* ---- the calls ----------------------------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------------------------------- */
 
 static bool any_series(const struct tsm_plan *p, size_t field)
 {
@@ -89,7 +90,7 @@ void tsm_agg_release(struct tsm_agg *a)
     tsm_free(a->none_wanted);
 }
 
-/* ---- waves --------------------------------------------------------------------------------------- */
+/* ---- waves ------------------------------------------------------------------------------------- */
 
 void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group)
 {
@@ -160,7 +161,7 @@ static bool is_dense(const struct tsm_agg_wave *w, const struct tsm_agg_call *k)
            (w->nwindows <= 4 || w->nseries >= 4 * w->nmembers);
 }
 
-/* ---- one series ---------------------------------------------------------------------------------- */
+/* ---- one series -------------------------------------------------------------------------------- */
 
 struct worker {
     struct tsm_agg_wave *w;
@@ -177,11 +178,30 @@ struct worker {
     } backlog;
 };
 
+/* Bytes that the reduction of a value will need beside the list. */
+static size_t reduction_bytes(const struct tsm_agg_call *c)
+{
+    if (c->method != TSM_AGG_VALUES)
+        return 0;
+    if (!c->timed)
+        return sizeof(union tsm_num);
+    return c->call->fn == TSM_FN_STDDEV ? sizeof(struct tsm_row_ref) + sizeof(union tsm_num)
+                                        : sizeof(struct tsm_row_ref) + sizeof(struct tsm_value_item);
+}
+
+static int account(struct worker *k, size_t bytes)
+{
+    if (atomic_fetch_add(&k->w->bytes, bytes) + bytes <= k->w->most)
+        return TSM_OK;
+    atomic_store(&k->w->overflow, true);
+    return tsm_memory_error(k->w->a->r, k->err);
+}
+
 static int grow_list(struct worker *k, const struct tsm_agg_call *c, struct tsm_agg_list *l, size_t extra)
 {
     if (l->n + extra <= l->cap)
         return TSM_OK;
-    size_t cap = l->cap ? 2 * l->cap : 256, size = 0, was = l->cap;
+    size_t cap = l->cap ? l->cap + l->cap / 2 : 256, size = reduction_bytes(c), was = l->cap;
     if (cap < l->n + extra)
         cap = l->n + extra;
     if (c->method != TSM_AGG_VALUES || c->timed) {
@@ -196,11 +216,7 @@ static int grow_list(struct worker *k, const struct tsm_agg_call *c, struct tsm_
         size += sizeof *l->p;
     }
     l->cap = cap;
-    if (atomic_fetch_add(&k->w->bytes, (cap - was) * size) + (cap - was) * size > k->w->most) {
-        atomic_store(&k->w->overflow, true);
-        return tsm_memory_error(k->w->a->r, k->err);
-    }
-    return TSM_OK;
+    return account(k, (cap - was) * size);
 }
 
 /* The end of the run of times before `end`, from i on. Intervals are usually longer than a few rows: gallop.
@@ -384,7 +400,7 @@ for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t fiel
     return code;
 }
 
-/* ---- first() and last() over the whole range: the two outermost rows ----------------------------- */
+/* ---- first() and last() over the whole range: the two outermost rows --------------------------- */
 
 struct ends {
     struct tsm_point p[2];
@@ -475,7 +491,26 @@ static int add_ends(struct worker *k, const struct tsm_unit *u, size_t s, size_t
     return TSM_OK;
 }
 
-/* ---- tasks --------------------------------------------------------------------------------------- */
+/* ---- distinct() -------------------------------------------------------------------------------- */
+
+/* Leaves each value once per interval in the series' part of the list, so that it takes no more memory than
+ * its different values do. */
+static void drop_repeats(struct worker *k, size_t call)
+{
+    struct tsm_agg_list *l = &k->task->lists[call];
+    const struct tsm_agg_call *c = &k->w->a->calls[call];
+    size_t from = k->starts[call], to = from;
+    for (size_t i = from; i < l->n;) {
+        struct tsm_window w = tsm_window_at(k->w->a->r->c, l->t[i]);
+        size_t end = run_end(l->t, i, l->n, w.end);
+        to += tsm_distinct_values(c->type, k->w->a->r->c->descending, l->t + i, l->v + i, end - i, l->t + to,
+                                  l->v + to);
+        i = end;
+    }
+    l->n = to;
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------- */
 
 /* count() of a field with nothing else to ask: from the index and block headers. */
 static bool only_counts(const struct tsm_agg_wave *w, const struct tsm_unit *u, size_t s, size_t field)
@@ -543,6 +578,9 @@ static int read_series(struct worker *k, const struct tsm_unit *u, size_t s)
     }
     for (size_t c = 0; c < a->ncalls; c++) {
         struct tsm_agg_list *l = &k->task->lists[c];
+        if (a->calls[c].method == TSM_AGG_VALUES &&
+            (a->calls[c].call->fn == TSM_FN_DISTINCT || a->calls[c].call->count_distinct))
+            drop_repeats(k, c);
         for (size_t i = k->starts[c]; i < l->n && a->calls[c].method == TSM_AGG_FOLD; i++)
             tsm_fold_finish(a->calls[c].call->fn, a->calls[c].type, &l->p[i]);
     }
@@ -561,11 +599,7 @@ static int make_dense(struct worker *k, size_t member)
         k->dense[c].present = tsm_calloc(w->nwindows + 1, 1);
         bytes += w->nwindows * (sizeof *k->dense[c].p + 1);
     }
-    if (atomic_fetch_add(&w->bytes, bytes) + bytes > w->most) {
-        atomic_store(&w->overflow, true);
-        return tsm_memory_error(w->a->r, k->err);
-    }
-    return TSM_OK;
+    return account(k, bytes);
 }
 
 /* The member that series `number` of the wave belongs to. */
@@ -580,6 +614,28 @@ static size_t member_of(const struct tsm_agg_wave *w, size_t number)
             hi = mid;
     }
     return lo;
+}
+
+/* Gives back what a list did not need. */
+static void shrink_list(struct tsm_agg_wave *w, const struct tsm_agg_call *c, struct tsm_agg_list *l)
+{
+    size_t size = reduction_bytes(c), spare = l->cap - l->n;
+    if (spare == 0)
+        return;
+    if (l->t) {
+        l->t = tsm_realloc_array(l->t, l->n + 1, sizeof *l->t);
+        size += sizeof *l->t;
+    }
+    if (l->v) {
+        l->v = tsm_realloc_array(l->v, l->n + 1, sizeof *l->v);
+        size += sizeof *l->v;
+    }
+    if (l->p) {
+        l->p = tsm_realloc_array(l->p, l->n + 1, sizeof *l->p);
+        size += sizeof *l->p;
+    }
+    l->cap = l->n;
+    atomic_fetch_sub(&w->bytes, spare * size);
 }
 
 static int run_task(void *ctx, size_t number, unsigned thread, void **slot, struct tsm_err *err)
@@ -614,6 +670,8 @@ static int run_task(void *ctx, size_t number, unsigned thread, void **slot, stru
         for (size_t c = 0; c < a->ncalls; c++)
             task->ends[(i - from) * a->ncalls + c] = task->lists[c].n;
     }
+    for (size_t c = 0; c < a->ncalls; c++)
+        shrink_list(w, &a->calls[c], &task->lists[c]);
     tsm_free(k.starts);
     tsm_free(k.backlog.t);
     tsm_free(k.backlog.v);

@@ -60,7 +60,7 @@ static void level_release(struct tsm_agg_level *l)
     *l = (struct tsm_agg_level){0};
 }
 
-/* ---- joining ------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------- */
 
 /* One point that is being joined from several. */
 struct joining {
@@ -125,29 +125,40 @@ static void join_series(const struct tsm_agg_wave *w, const struct tsm_agg_membe
     tsm_free(in);
 }
 
-static bool tags_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+bool tsm_agg_tags_less(const struct tsm_run *r, const struct tsm_agg_origin *x,
+                       const struct tsm_agg_origin *y, bool descending)
 {
-    const struct tsm_agg_tie *tie = ctx;
-    const struct tsm_agg_member *m = tie->m;
-    const struct tsm_shape *s = tie->r->shape;
-    size_t nt = tie->r->plan->ntags;
-    uint32_t sx = m->from + (tie->descending ? m->n - 1 - x.input : x.input);
-    uint32_t sy = m->from + (tie->descending ? m->n - 1 - y.input : y.input);
+    const struct tsm_shape *s = r->shape;
+    size_t nt = r->plan->ntags;
     for (size_t a = 0; a < s->naux && s->aux[a].type == TSM_DATA_TAG; a++) {
-        struct tsm_str vx = m->unit->values[sx * nt + s->aux[a].index];
-        struct tsm_str vy = m->unit->values[sy * nt + s->aux[a].index];
+        struct tsm_str vx = x->unit->values[x->series * nt + s->aux[a].index];
+        struct tsm_str vy = y->unit->values[y->series * nt + s->aux[a].index];
         if (vx.n == 0 || vy.n == 0)
             return false;
         int c = tsm_str_cmp(vx, vy);
         if (c)
-            return tie->descending ? c > 0 : c < 0;
+            return descending ? c > 0 : c < 0;
     }
     return false;
 }
 
-tsm_tie_less *tsm_agg_tie_of(const struct tsm_run *r)
+struct tie { /* the series of m, as inputs of a merge */
+    const struct tsm_run *r;
+    const struct tsm_agg_member *m;
+    bool backwards; /* input 0 is the last series */
+};
+
+static struct tsm_agg_origin origin_of(const struct tie *tie, uint32_t input)
 {
-    return r->shape->naux && r->shape->aux[0].type == TSM_DATA_TAG ? tags_less : NULL;
+    uint32_t s = tie->backwards ? tie->m->n - 1 - input : input;
+    return (struct tsm_agg_origin){tie->m->unit, tie->m->from + s, 0};
+}
+
+static bool tags_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+{
+    const struct tie *tie = ctx;
+    struct tsm_agg_origin ox = origin_of(tie, x.input), oy = origin_of(tie, y.input);
+    return tsm_agg_tags_less(tie->r, &ox, &oy, tie->backwards);
 }
 
 /* first() and last() over everything: influxd asks for two rows of the sorted merge, and takes the better
@@ -157,7 +168,7 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
 {
     bool last = w->a->calls[call].call->fn == TSM_FN_LAST;
     struct joining j = {.c = &w->a->calls[call], .to = to};
-    struct tsm_agg_tie tie = {w->a->r, m, last};
+    struct tie tie = {w->a->r, m, last};
     struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
     size_t total = 0;
     for (uint32_t i = 0; i < m->n; i++) {
@@ -166,7 +177,7 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
         total += part.n;
     }
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_rows(in, m->n, last, tsm_agg_tie_of(w->a->r), &tie, order);
+    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? tags_less : NULL, &tie, order);
     for (size_t i = 0; i < total && i < 2; i++) {
         uint32_t s = last ? m->n - 1 - order[i].input : order[i].input;
         struct tsm_agg_part part = tsm_agg_part(w, m, s, call);
@@ -203,7 +214,7 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
     return TSM_OK;
 }
 
-/* ---- the order of shards ------------------------------------------------------------------- */
+/* ---- the order of shards ----------------------------------------------------------------------- */
 
 struct stream { /* the points of one shard, group after group */
     const struct tsm_unit *unit;
@@ -362,7 +373,7 @@ int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
     return code;
 }
 
-/* ---- one group ----------------------------------------------------------------------------- */
+/* ---- one group --------------------------------------------------------------------------------- */
 
 /* Joins n levels to one. */
 static struct tsm_agg_level join_levels(const struct tsm_agg_reducer *k, const struct tsm_agg_level *below,

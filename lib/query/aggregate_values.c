@@ -3,17 +3,32 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/map.h"
 #include "base/time.h"
 #include "query/aggregate.h"
 #include "query/value_sort.h"
 #include "base/banned.h"
 
-/* The series of member m in the order in which influxd joins them. */
-static uint32_t series_at(const struct tsm_agg_reducer *k, const struct tsm_agg_member *m, uint32_t i)
+struct values { /* of a group */
+    struct tsm_agg_reducer *k;
+    struct tsm_agg_part *parts;     /* per series */
+    struct tsm_merge_input *in;     /* their times */
+    struct tsm_agg_origin *origins; /* where they are */
+    size_t nparts;
+    struct tsm_row_ref *order; /* all values; input: the part */
+    size_t n;
+};
+
+static union tsm_num value_at(const struct values *g, struct tsm_row_ref r)
 {
-    return k->descending ? m->n - 1 - i : i;
+    return g->parts[r.input].v[r.row];
 }
+
+static int64_t time_at(const struct values *g, struct tsm_row_ref r)
+{
+    return g->parts[r.input].t[r.row];
+}
+
+/* ---- the functions over the values of an interval ---------------------------------------------- */
 
 static double as_float(enum tsm_vec_type type, union tsm_num v)
 {
@@ -26,39 +41,40 @@ static union tsm_num median(union tsm_num *v, size_t n, enum tsm_vec_type type)
     tsm_select_value(v, n, n / 2, type);
     union tsm_num hi = v[n / 2];
     out.f = as_float(type, hi);
-    if (n % 2 == 0) {
-        union tsm_num lo = v[0];
-        for (size_t i = 1; i < n / 2; i++)
-            if (tsm_num_less(type, lo, v[i]))
-                lo = v[i];
-        if (type == TSM_VEC_FLOAT)
-            out.f = lo.f + (hi.f - lo.f) / 2;
-        else if (type == TSM_VEC_INTEGER)
-            out.f = (double)lo.i + (double)(int64_t)(hi.u - lo.u) / 2;
-        else
-            out.f = (double)lo.u + (double)(hi.u - lo.u) / 2;
-    }
+    if (n % 2)
+        return out;
+    union tsm_num lo = v[0];
+    for (size_t i = 1; i < n / 2; i++)
+        if (tsm_num_less(type, lo, v[i]))
+            lo = v[i];
+    if (type == TSM_VEC_FLOAT)
+        out.f = lo.f + (hi.f - lo.f) / 2;
+    else if (type == TSM_VEC_INTEGER)
+        out.f = (double)lo.i + (double)(int64_t)(hi.u - lo.u) / 2;
+    else
+        out.f = (double)lo.u + (double)(hi.u - lo.u) / 2;
     return out;
 }
 
-static union tsm_num stddev(const struct tsm_value_item *a, size_t n, enum tsm_vec_type type)
+static union tsm_num stddev(const union tsm_num *v, size_t n, enum tsm_vec_type type)
 {
-    union tsm_num out = {.f = NAN};
     if (n < 2)
-        return out;
+        return (union tsm_num){.f = NAN};
     double mean = 0, variance = 0;
     for (size_t i = 0; i < n; i++)
-        mean += (as_float(type, a[i].v) - mean) / (double)(i + 1);
+        mean += (as_float(type, v[i]) - mean) / (double)(i + 1);
     for (size_t i = 0; i < n; i++) {
-        double d = as_float(type, a[i].v) - mean;
+        double d = as_float(type, v[i]) - mean;
         variance += d * d;
     }
-    out.f = sqrt(variance / (double)(n - 1));
-    return out;
+    return (union tsm_num){.f = sqrt(variance / (double)(n - 1))};
 }
 
-static union tsm_num mode(struct tsm_value_item *a, size_t n, enum tsm_vec_type type)
+/* The commonest value; of several, influxd's comparison of times decides, which looks at the last point of
+ * one run of equal values and the first one of another. */
+static union tsm_num mode(const struct values *g, struct tsm_value_item *a, size_t n)
 {
+    enum tsm_vec_type type = g->k->c->type;
     if (n == 1)
         return a[0].v;
     if (type == TSM_VEC_BOOLEAN) {
@@ -69,23 +85,20 @@ static union tsm_num mode(struct tsm_value_item *a, size_t n, enum tsm_vec_type 
     }
     tsm_sort_values(a, n, type);
     size_t most = 0, count = 0;
-    union tsm_num current = a[0].v, best = a[0].v;
-    int64_t current_time = a[0].t, best_time = a[0].t;
+    struct tsm_value_item first = a[0], best = a[0]; /* of the run */
     for (size_t i = 0; i < n; i++) {
-        if (!tsm_num_equal(type, a[i].v, current)) {
+        if (!tsm_num_equal(type, a[i].v, first.v)) {
             count = 1;
-            current = a[i].v;
-            current_time = a[i].t;
+            first = a[i];
             continue;
         }
         count++;
-        if (most > count || (most == count && current_time > best_time))
+        if (most > count || (most == count && time_at(g, first.ref) > time_at(g, best.ref)))
             continue;
         most = count;
-        best = a[i].v;
-        best_time = a[i].t;
+        best = a[i];
     }
-    return best;
+    return best.v;
 }
 
 /* The position of a percentile in n sorted values; false when there is none. */
@@ -98,249 +111,224 @@ static bool percentile_at(size_t n, double percentile, size_t *at)
     return true;
 }
 
+struct distinct { /* for sorting by time, then value */
+    int64_t t;
+    union tsm_num v;
+};
+
 static int compare_distinct(const void *x, const void *y, void *ctx)
 {
-    const struct tsm_value_item *a = x, *b = y;
+    const struct distinct *a = x, *b = y;
     enum tsm_vec_type type = *(enum tsm_vec_type *)ctx;
     if (a->t != b->t)
         return a->t < b->t ? -1 : 1;
     return tsm_num_less(type, a->v, b->v) ? -1 : tsm_num_less(type, b->v, a->v);
 }
 
-static uint64_t hash_num(enum tsm_vec_type type, union tsm_num v)
+static void reduce_distinct(struct values *g, int64_t t, size_t from, size_t to)
 {
-    if (type == TSM_VEC_STRING)
-        return tsm_hash(*v.s);
-    if (type == TSM_VEC_FLOAT && v.f == 0)
-        v.f = 0; /* minus zero is equal */
-    uint64_t x = v.u;
-    x ^= x >> 32;
-    x *= 0x9E3779B97F4A7C15u;
-    return x ^ x >> 29;
-}
-
-/* Leaves each value once, as it was met first (in the order of the answer); returns how many. */
-static size_t distinct(const struct tsm_agg_reducer *k, struct tsm_value_item *a, size_t n)
-{
-    enum tsm_vec_type type = k->c->type;
-    size_t slots = 16, kept = 0;
-    while (slots < 2 * n && slots < ((size_t)1 << 20))
-        slots *= 2;
-    uint32_t *table = tsm_calloc(slots, sizeof *table);
+    enum tsm_vec_type type = g->k->c->type;
+    size_t n = to - from;
+    int64_t *tt = tsm_realloc_array(NULL, n, sizeof *tt);
+    union tsm_num *tv = tsm_realloc_array(NULL, n, sizeof *tv);
     for (size_t i = 0; i < n; i++) {
-        size_t at = hash_num(type, a[i].v) & (slots - 1);
-        while (table[at] && !tsm_num_equal(type, a[table[at] - 1].v, a[i].v))
-            at = (at + 1) & (slots - 1);
-        if (table[at]) {
-            struct tsm_value_item *known = &a[table[at] - 1];
-            if (k->descending ? a[i].t > known->t : a[i].t < known->t)
-                *known = a[i];
-            continue;
-        }
-        a[kept++] = a[i];
-        table[at] = (uint32_t)kept;
-        if (2 * kept > slots) {
-            tsm_free(table);
-            slots *= 2;
-            table = tsm_calloc(slots, sizeof *table);
-            for (size_t x = 0; x < kept; x++) {
-                at = hash_num(type, a[x].v) & (slots - 1);
-                while (table[at])
-                    at = (at + 1) & (slots - 1);
-                table[at] = (uint32_t)x + 1;
-            }
-        }
+        tt[i] = time_at(g, g->order[from + i]);
+        tv[i] = value_at(g, g->order[from + i]);
     }
-    tsm_free(table);
-    qsort_r(a, kept, sizeof *a, compare_distinct, &type);
-    return kept;
-}
-
-struct ordered { /* the values of a group, in the order of the answer, with where each came from */
-    struct tsm_value_item *items;
-    size_t n;
-    struct tsm_agg_origin *inputs; /* per number in item.input; t not used */
-    size_t ninputs;
-};
-
-/* Reduces the values of one interval. False: influxd gives nothing, which ends its iterator. */
-static bool reduce_run(struct tsm_agg_reducer *k, const struct ordered *o, int64_t window,
-                       struct tsm_value_item *a, size_t n)
-{
-    const struct tsm_agg_call *c = k->c;
-    int64_t t = tsm_agg_shown_time(k, window);
-    union tsm_num v;
-    size_t at;
-    switch (c->call->fn) {
-    case TSM_FN_STDDEV:
-        v = stddev(a, n, c->type);
-        break;
-    case TSM_FN_MODE:
-        v = mode(a, n, c->type);
-        break;
-    case TSM_FN_PERCENTILE:
-        if (!percentile_at(n, c->call->percentile, &at))
-            return false;
-        tsm_sort_values(a, n, c->type);
-        v = a[at].v;
-        if (k->w->a->r->c->interval == 0 && k->w->a->r->shape->selector)
-            t = a[at].t;
-        if (c->visible) {
-            struct tsm_agg_origin origin = o->inputs[a[at].input];
-            origin.t = a[at].t;
-            tsm_agg_add_result(k, t, v, &origin);
-            return true;
-        }
-        break;
-    case TSM_FN_COUNT:
-        v.i = (int64_t)distinct(k, a, n);
-        break;
-    default:
-        n = distinct(k, a, n);
+    n = tsm_distinct_values(type, g->k->descending, tt, tv, n, tt, tv);
+    if (g->k->c->call->count_distinct) {
+        tsm_agg_add_result(g->k, t, (union tsm_num){.i = (int64_t)n}, NULL);
+    } else {
+        struct distinct *d = tsm_realloc_array(NULL, n, sizeof *d);
         for (size_t i = 0; i < n; i++)
-            tsm_agg_add_result(k, t, a[i].v, NULL);
-        return true;
+            d[i] = (struct distinct){tt[i], tv[i]};
+        qsort_r(d, n, sizeof *d, compare_distinct, &type);
+        for (size_t i = 0; i < n; i++)
+            tsm_agg_add_result(g->k, t, d[i].v, NULL);
+        tsm_free(d);
     }
-    tsm_agg_add_result(k, t, v, NULL);
-    return true;
+    tsm_free(tt);
+    tsm_free(tv);
 }
 
-/* Cuts what is in order by time into intervals. */
-static void reduce_ordered(struct tsm_agg_reducer *k, struct ordered *o)
+/* Sorts the values as influxd does, because the time of the chosen one is seen. */
+static void reduce_sorted(struct values *g, int64_t t, size_t from, size_t to, size_t at)
 {
-    const struct tsm_compiled *c = k->w->a->r->c;
-    for (size_t i = 0; i < o->n;) {
-        struct tsm_window w = tsm_window_at(c, o->items[i].t);
-        size_t end = i + 1;
-        while (end < o->n && o->items[end].t >= w.start && o->items[end].t < w.end)
-            end++;
-        if (!reduce_run(k, o, w.start, o->items + i, end - i)) {
-            k->out->gaps = true;
-            k->out->gap_first = k->out->gap_first || i == 0;
-            if (k->out->gap_at == SIZE_MAX)
-                k->out->gap_at = k->out->n;
-        }
-        i = end;
+    struct tsm_agg_reducer *k = g->k;
+    size_t n = to - from;
+    struct tsm_value_item *a = tsm_realloc_array(NULL, n, sizeof *a);
+    for (size_t i = 0; i < n; i++)
+        a[i] = (struct tsm_value_item){value_at(g, g->order[from + i]), g->order[from + i]};
+    if (k->c->call->fn == TSM_FN_MODE) {
+        tsm_agg_add_result(k, t, mode(g, a, n), NULL);
+    } else {
+        tsm_sort_values(a, n, k->c->type);
+        struct tsm_agg_origin o = g->origins[a[at].ref.input];
+        o.t = time_at(g, a[at].ref);
+        tsm_agg_add_result(k, k->w->a->r->c->interval ? t : o.t, a[at].v, &o);
     }
+    tsm_free(a);
 }
 
-/* All values of the group, by the sorted merge of its series; shard after shard, as their times do not
- * overlap. */
-static void collect_ordered(struct tsm_agg_reducer *k, struct ordered *o, bool merged)
+/* The values [from, to) in order are those of one interval. */
+static void reduce_run(struct values *g, int64_t window, size_t from, size_t to)
 {
-    const struct tsm_agg_member *members = k->w->members;
-    size_t total = 0, inputs = 0;
-    for (size_t m = k->from; m < k->to; m++)
-        for (uint32_t s = 0; s < members[m].n; s++, inputs++)
-            total += tsm_agg_part(k->w, &members[m], s, k->call).n;
-    o->items = tsm_realloc_array(NULL, total + 1, sizeof *o->items);
-    o->inputs = tsm_realloc_array(NULL, inputs + 1, sizeof *o->inputs);
-    for (size_t x = k->from; x < k->to; x++) {
-        const struct tsm_agg_member *m = &members[k->descending ? k->to - 1 - (x - k->from) : x];
-        struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
-        size_t n = 0;
-        for (uint32_t i = 0; i < m->n; i++) {
-            struct tsm_agg_part part = tsm_agg_part(k->w, m, series_at(k, m, i), k->call);
-            in[i] = (struct tsm_merge_input){part.t, part.n};
-            n += part.n;
-            o->inputs[o->ninputs + i] = (struct tsm_agg_origin){m->unit, m->from + series_at(k, m, i), 0};
-        }
-        struct tsm_agg_tie tie = {k->w->a->r, m, k->descending};
-        struct tsm_row_ref *order = tsm_realloc_array(NULL, n + 1, sizeof *order);
-        if (merged) {
-            tsm_merge_rows(in, m->n, k->descending, tsm_agg_tie_of(tie.r), &tie, order);
-        } else {
-            size_t at = 0;
-            for (uint32_t i = 0; i < m->n; i++)
-                for (uint32_t row = 0; row < in[i].n; row++)
-                    order[at++] = (struct tsm_row_ref){i, row};
-        }
-        for (size_t i = 0; i < n; i++) {
-            struct tsm_agg_part part = tsm_agg_part(k->w, m, series_at(k, m, order[i].input), k->call);
-            o->items[o->n++] = (struct tsm_value_item){part.v[order[i].row], part.t[order[i].row],
-                                                       (uint32_t)(o->ninputs + order[i].input)};
-        }
-        o->ninputs += m->n;
-        tsm_free(order);
-        tsm_free(in);
+    struct tsm_agg_reducer *k = g->k;
+    enum tsm_function fn = k->c->call->fn;
+    int64_t t = tsm_agg_shown_time(k, window);
+    size_t n = to - from, at = 0;
+    if (fn == TSM_FN_DISTINCT || k->c->call->count_distinct) {
+        reduce_distinct(g, t, from, to);
+        return;
     }
+    if (fn == TSM_FN_PERCENTILE && !percentile_at(n, k->c->call->percentile, &at)) {
+        if (!k->out->gaps)
+            k->out->gap_at = k->out->n;
+        k->out->gaps = true;
+        k->out->gap_first = k->out->gap_first || from == 0;
+        return;
+    }
+    if (fn == TSM_FN_MODE || (fn == TSM_FN_PERCENTILE && k->c->visible)) {
+        reduce_sorted(g, t, from, to, at);
+        return;
+    }
+    union tsm_num *v = tsm_realloc_array(NULL, n, sizeof *v), out;
+    for (size_t i = 0; i < n; i++)
+        v[i] = value_at(g, g->order[from + i]);
+    if (fn == TSM_FN_STDDEV) {
+        out = stddev(v, n, k->c->type);
+    } else if (fn == TSM_FN_MEDIAN) {
+        out = median(v, n, k->c->type);
+    } else {
+        tsm_select_value(v, n, at, k->c->type);
+        out = v[at];
+    }
+    tsm_agg_add_result(k, t, out, NULL);
+    tsm_free(v);
 }
 
-static int compare_time(const void *x, const void *y, void *descending)
+/* median() and percentile() without intervals, where only the values count. */
+static void reduce_untimed(struct values *g)
 {
-    const struct tsm_value_item *a = x, *b = y;
-    int c = (a->t > b->t) - (a->t < b->t);
-    return *(bool *)descending ? -c : c;
-}
-
-/* median() and percentile() where only the values count. */
-static void reduce_plain(struct tsm_agg_reducer *k, int64_t window, union tsm_num *v, size_t n)
-{
-    size_t at;
+    struct tsm_agg_reducer *k = g->k;
+    union tsm_num *v = tsm_realloc_array(NULL, g->n, sizeof *v), out;
+    size_t n = 0, at;
+    for (size_t i = 0; i < g->nparts; i++) {
+        if (g->parts[i].n)
+            memcpy(v + n, g->parts[i].v, g->parts[i].n * sizeof *v);
+        n += g->parts[i].n;
+    }
+    int64_t t = tsm_agg_shown_time(k, TSM_TIME_MIN);
     if (k->c->call->fn == TSM_FN_MEDIAN) {
-        tsm_agg_add_result(k, tsm_agg_shown_time(k, window), median(v, n, k->c->type), NULL);
+        tsm_agg_add_result(k, t, median(v, n, k->c->type), NULL);
     } else if (percentile_at(n, k->c->call->percentile, &at)) {
         tsm_select_value(v, n, at, k->c->type);
-        tsm_agg_add_result(k, tsm_agg_shown_time(k, window), v[at], NULL);
+        out = v[at];
+        tsm_agg_add_result(k, t, out, NULL);
     } else {
-        k->out->gaps = true;
-        k->out->gap_first = k->out->gap_first || k->out->n == 0;
-        if (k->out->gap_at == SIZE_MAX)
-            k->out->gap_at = k->out->n;
+        k->out->gaps = k->out->gap_first = true;
+        k->out->gap_at = 0;
+    }
+    tsm_free(v);
+}
+
+/* ---- the values of a group --------------------------------------------------------------------- */
+
+/* Lists the series' parts, in influxd's order of series. Several sources: what they give may overlap in time.
+ */
+static void list_parts(struct values *g, bool *several)
+{
+    struct tsm_agg_reducer *k = g->k;
+    const struct tsm_agg_member *members = k->w->members;
+    size_t count = 0;
+    for (size_t m = k->from; m < k->to; m++)
+        count += members[m].n;
+    g->parts = tsm_realloc_array(NULL, count, sizeof *g->parts);
+    g->in = tsm_realloc_array(NULL, count, sizeof *g->in);
+    g->origins = tsm_realloc_array(NULL, count, sizeof *g->origins);
+    *several = false;
+    for (size_t x = k->from; x < k->to; x++) {
+        const struct tsm_agg_member *m = &members[k->descending ? k->to - 1 - (x - k->from) : x];
+        *several = *several || m->unit->source != members[k->from].unit->source;
+        for (uint32_t i = 0; i < m->n; i++) {
+            uint32_t s = k->descending ? m->n - 1 - i : i;
+            struct tsm_agg_part part = tsm_agg_part(k->w, m, s, k->call);
+            g->parts[g->nparts] = part;
+            g->in[g->nparts] = (struct tsm_merge_input){part.t, part.n};
+            g->origins[g->nparts++] = (struct tsm_agg_origin){m->unit, m->from + s, 0};
+            g->n += part.n;
+        }
     }
 }
 
-static void reduce_all_plain(struct tsm_agg_reducer *k)
+struct tie { /* the parts from `first` on are the inputs of a merge */
+    const struct values *g;
+    size_t first;
+};
+
+/* influxd compares tags where times are equal. */
+static bool tags_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 {
-    const struct tsm_agg_member *members = k->w->members;
-    size_t total = 0;
-    for (size_t m = k->from; m < k->to; m++)
-        for (uint32_t s = 0; s < members[m].n; s++)
-            total += tsm_agg_part(k->w, &members[m], s, k->call).n;
-    if (total == 0)
-        return;
-    union tsm_num *v = tsm_realloc_array(NULL, total, sizeof *v);
-    size_t n = 0;
-    for (size_t m = k->from; m < k->to; m++) {
-        for (uint32_t s = 0; s < members[m].n; s++) {
-            struct tsm_agg_part part = tsm_agg_part(k->w, &members[m], s, k->call);
-            if (part.n)
-                memcpy(v + n, part.v, part.n * sizeof *v);
-            n += part.n;
-        }
+    const struct tie *tie = ctx;
+    const struct tsm_agg_origin *o = tie->g->origins + tie->first;
+    return tsm_agg_tags_less(tie->g->k->w->a->r, &o[x.input], &o[y.input], tie->g->k->descending);
+}
+
+/* By the sorted merge of the series of each shard; shard after shard, as their times do not overlap. */
+static void order_merged(struct values *g, bool several)
+{
+    bool descending = g->k->descending;
+    tsm_tie_less *less = g->k->w->a->r->shape->naux ? tags_less : NULL;
+    size_t done = 0;
+    for (size_t from = 0, to; from < g->nparts; from = to) {
+        size_t n = 0;
+        for (to = from; to < g->nparts && (several || g->origins[to].unit == g->origins[from].unit); to++)
+            n += g->parts[to].n;
+        struct tie tie = {g, from};
+        tsm_merge_rows(g->in + from, to - from, descending, less, &tie, g->order + done);
+        for (size_t i = 0; i < n; i++)
+            g->order[done + i].input += (uint32_t)from;
+        done += n;
     }
-    reduce_plain(k, TSM_TIME_MIN, v, n);
-    tsm_free(v);
+}
+
+static void order_values(struct values *g, bool several)
+{
+    const struct tsm_agg_call *c = g->k->c;
+    g->order = tsm_realloc_array(NULL, g->n + 1, sizeof *g->order);
+    if (c->ordered) {
+        order_merged(g, several);
+    } else if (g->k->w->a->r->c->interval) {
+        tsm_merge_ranked(g->in, g->nparts, g->k->descending, g->order);
+    } else {
+        size_t at = 0;
+        for (uint32_t i = 0; i < g->nparts; i++)
+            for (uint32_t row = 0; row < g->parts[i].n; row++)
+                g->order[at++] = (struct tsm_row_ref){i, row};
+    }
 }
 
 void tsm_agg_reduce_values(struct tsm_agg_reducer *k)
 {
-    const struct tsm_agg_call *c = k->c;
-    if (!c->timed) {
-        reduce_all_plain(k);
-        return;
-    }
-    struct ordered o = {0};
-    collect_ordered(k, &o, c->ordered);
-    bool several = false;
-    for (size_t m = k->from + 1; m < k->to; m++)
-        several = several || k->w->members[m].unit->source != k->w->members[k->from].unit->source;
-    if ((!c->ordered || several) && k->w->a->r->c->interval)
-        qsort_r(o.items, o.n, sizeof *o.items, compare_time, &k->descending);
-    bool plain = c->call->fn == TSM_FN_MEDIAN || (c->call->fn == TSM_FN_PERCENTILE && !c->ordered);
-    if (!plain) {
-        reduce_ordered(k, &o);
-    } else {
-        union tsm_num *v = tsm_realloc_array(NULL, o.n + 1, sizeof *v);
-        for (size_t i = 0; i < o.n;) {
-            struct tsm_window w = tsm_window_at(k->w->a->r->c, o.items[i].t);
-            size_t n = 0;
-            for (; i < o.n && o.items[i].t >= w.start && o.items[i].t < w.end; i++)
-                v[n++] = o.items[i].v;
-            reduce_plain(k, w.start, v, n);
+    struct values g = {.k = k};
+    bool several;
+    list_parts(&g, &several);
+    if (g.n && !k->c->timed) {
+        reduce_untimed(&g);
+    } else if (g.n) {
+        order_values(&g, several);
+        for (size_t i = 0, end; i < g.n; i = end) {
+            struct tsm_window w = tsm_window_at(k->w->a->r->c, time_at(&g, g.order[i]));
+            for (end = i + 1; end < g.n; end++) {
+                int64_t t = time_at(&g, g.order[end]);
+                if (t < w.start || t >= w.end)
+                    break;
+            }
+            reduce_run(&g, w.start, i, end);
         }
-        tsm_free(v);
     }
-    tsm_free(o.items);
-    tsm_free(o.inputs);
+    tsm_free(g.order);
+    tsm_free(g.origins);
+    tsm_free(g.in);
+    tsm_free(g.parts);
 }

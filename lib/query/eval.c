@@ -85,7 +85,7 @@ void tsm_program_space_free(struct tsm_program_space *s)
     tsm_free(s);
 }
 
-/* ---- compiling ----------------------------------------------------------------------------------- */
+/* ---- compiling --------------------------------------------------------------------------------- */
 
 struct builder {
     struct tsm_arena *a;
@@ -268,7 +268,7 @@ enum tsm_vec_type tsm_program_type(const struct tsm_program *p)
     return p->type;
 }
 
-/* ---- running ------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------- */
 
 struct run {
     struct tsm_program_space *s;

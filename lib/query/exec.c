@@ -26,7 +26,7 @@ struct tsm_series_head tsm_group_head(const struct tsm_run *r, const struct tsm_
                                     .ncolumns = r->shape->ncolumns};
 }
 
-/* ---- output -------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------ */
 
 void tsm_run_output_init(struct tsm_run_output *o, const struct tsm_shape *s)
 {
@@ -112,7 +112,7 @@ int tsm_run_columns(struct tsm_run_output *o, struct tsm_program_space *space, c
     return TSM_OK;
 }
 
-/* ---- the statement ------------------------------------------------------------------------------- */
+/* ---- the statement ----------------------------------------------------------------------------- */
 
 /* The databases of all sources: influxd looks for them before anything else. */
 static int check_sources(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_err *err)

@@ -70,7 +70,7 @@ bool tsm_num_equal(enum tsm_vec_type type, union tsm_num x, union tsm_num y)
     }
 }
 
-/* ---- adding values ------------------------------------------------------------------------------- */
+/* ---- adding values ----------------------------------------------------------------------------- */
 
 #define UNUSED(x) (void)(x)
 
@@ -242,7 +242,7 @@ tsm_fold_add *tsm_fold_adder(enum tsm_function fn, enum tsm_vec_type type)
     return table[fn][type];
 }
 
-/* ---- joining points ------------------------------------------------------------------------------ */
+/* ---- joining points ---------------------------------------------------------------------------- */
 
 void tsm_fold_finish(enum tsm_function fn, enum tsm_vec_type type, struct tsm_point *p)
 {

@@ -115,7 +115,7 @@ void tsm_merge_windows(const struct tsm_merge_input *in, size_t n, bool descendi
     tsm_merge_rows(in, n, descending, NULL, NULL, out); /* one point per window: always goes back */
 }
 
-/* ---- distinct ranks ------------------------------------------------------------------------------ */
+/* ---- distinct ranks ---------------------------------------------------------------------------- */
 
 static bool rank_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 {

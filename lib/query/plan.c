@@ -32,7 +32,7 @@ size_t tsm_plan_bytes(const struct tsm_plan *p)
     return n;
 }
 
-/* ---- types --------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------- */
 
 enum tsm_data_type tsm_data_type_of(enum tsm_type type)
 {
@@ -273,7 +273,7 @@ static int load_unit(struct tsm_plan *p, struct tsm_unit *u, size_t from, size_t
     return code;
 }
 
-/* ---- units --------------------------------------------------------------------------------------- */
+/* ---- units ------------------------------------------------------------------------------------- */
 
 static int add_unit(struct tsm_plan *p, const struct tsm_shard *shard, unsigned source, struct tsm_str name,
                     struct tsm_err *err)

@@ -297,7 +297,7 @@ static int list_unit(struct listing *l, struct tsm_unit *u, int64_t slimit, int6
     return code;
 }
 
-/* ---- groups -------------------------------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------------------------------ */
 
 struct ranked { /* a set on its way to its group */
     const struct listing *l;

@@ -35,7 +35,7 @@ void tsm_raw_loader_release(struct tsm_raw_loader *l)
     *l = (struct tsm_raw_loader){0};
 }
 
-/* ---- loading ------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------- */
 
 struct task { /* a run of inputs, which may go on into the next segments */
     size_t segment, input, count;
@@ -144,7 +144,7 @@ static int load_task(void *ctx, size_t number, unsigned thread, void **slot, str
     return code;
 }
 
-/* ---- ordering ------------------------------------------------------------------------------------ */
+/* ---- ordering ---------------------------------------------------------------------------------- */
 
 struct ties { /* what influxd compares at equal times: the strings that come first in the order of names */
     const struct tsm_run *r;
@@ -285,7 +285,7 @@ static int order_task(void *ctx, size_t number, unsigned thread, void **slot, st
     return TSM_OK;
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------------------- */
 
 static size_t make_tasks(struct loading *g, size_t n)
 {

@@ -30,7 +30,7 @@ struct tsm_row_reader {
     bool *makes_rows; /* per field */
 };
 
-/* ---- filters ------------------------------------------------------------------------------------- */
+/* ---- filters ----------------------------------------------------------------------------------- */
 
 static size_t find_field(const struct tsm_plan *p, const struct tsm_expr *e)
 {
@@ -84,7 +84,7 @@ static bool mark_read(void *ctx, const struct tsm_expr *e)
     return true;
 }
 
-/* ---- the reader ---------------------------------------------------------------------------------- */
+/* ---- the reader -------------------------------------------------------------------------------- */
 
 struct tsm_row_reader *tsm_row_reader_new(const struct tsm_plan *p, const struct tsm_program *const *programs)
 {

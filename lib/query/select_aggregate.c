@@ -34,7 +34,7 @@ struct aggregate {
     bool ended; /* influxd's iterator is at its end: nothing more comes */
 };
 
-/* ---- rows ---------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------- */
 
 static size_t ninputs(const struct aggregate *k)
 {
@@ -246,7 +246,7 @@ static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struc
     return code;
 }
 
-/* ---- waves --------------------------------------------------------------------------------------- */
+/* ---- waves ------------------------------------------------------------------------------------- */
 
 struct giving {
     struct aggregate *k;

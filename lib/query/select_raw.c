@@ -46,7 +46,7 @@ struct raw {
     bool overflow;                     /* the wave did not fit into memory */
 };
 
-/* ---- output -------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------ */
 
 struct out_task {
     uint32_t segment;
@@ -338,7 +338,7 @@ static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err)
     return tsm_run_columns(&b->output, space_of(k, 0), b->t, b->n, err);
 }
 
-/* ---- waves --------------------------------------------------------------------------------------- */
+/* ---- waves ------------------------------------------------------------------------------------- */
 
 static void clear_wave(struct raw *k)
 {

@@ -27,7 +27,7 @@ static int compare_aux(const void *x, const void *y)
     return c ? c : (a->type > b->type) - (a->type < b->type);
 }
 
-/* ---- types --------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------- */
 
 /* Gives every variable of e, a copy, its type. */
 static void set_types(struct shaper *k, struct tsm_expr *e)
@@ -179,7 +179,7 @@ static int check_type(struct shaper *k, const struct tsm_expr *e, enum tsm_data_
     }
 }
 
-/* ---- wildcards ----------------------------------------------------------------------------------- */
+/* ---- wildcards --------------------------------------------------------------------------------- */
 
 static void add_name(struct shaper *k, size_t *cap, struct tsm_str name, enum tsm_data_type type)
 {
@@ -373,7 +373,7 @@ static int expand_dimensions(struct shaper *k)
     return TSM_OK;
 }
 
-/* ---- inputs -------------------------------------------------------------------------------------- */
+/* ---- inputs ------------------------------------------------------------------------------------ */
 
 static void add_aux(struct shaper *k, const struct tsm_expr *e)
 {
@@ -479,7 +479,7 @@ static void register_inputs(struct shaper *k)
     s->selector = s->ncalls == 1 && tsm_function_selects(s->calls[0].fn);
 }
 
-/* ---- columns ------------------------------------------------------------------------------------- */
+/* ---- columns ----------------------------------------------------------------------------------- */
 
 static bool name_taken(const struct tsm_column_head *heads, const bool *set, size_t n, struct tsm_str name)
 {

@@ -2,6 +2,8 @@
  * before a range. */
 #include "query/value_sort.h"
 
+#include "base/alloc.h"
+#include "base/map.h"
 #include "base/banned.h"
 
 struct sorter {
@@ -219,7 +221,7 @@ void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type t
         quicksort(&s, 0, n, bit_length(n));
 }
 
-/* ---- selection ----------------------------------------------------------------------------------- */
+/* ---- selection --------------------------------------------------------------------------------- */
 
 #define SELECT(name, T, member)                                                          \
     static void name(union tsm_num *v, size_t n, size_t k)                               \
@@ -266,4 +268,64 @@ void tsm_select_value(union tsm_num *v, size_t n, size_t k, enum tsm_vec_type ty
         select_integer(v, n, k);
     else
         select_unsigned(v, n, k);
+}
+
+/* ---- distinct values --------------------------------------------------------------------------- */
+
+static uint64_t hash_num(enum tsm_vec_type type, union tsm_num v)
+{
+    if (type == TSM_VEC_STRING)
+        return tsm_hash(*v.s);
+    if (type == TSM_VEC_FLOAT && v.f == 0)
+        v.f = 0; /* minus zero is equal */
+    uint64_t x = v.u ^ v.u >> 32;
+    x *= 0x9E3779B97F4A7C15u;
+    return x ^ x >> 29;
+}
+
+struct table { /* numbers of values + 1, open addressing */
+    uint32_t *slots;
+    size_t mask;
+};
+
+static void table_grow(struct table *h, enum tsm_vec_type type, const union tsm_num *v, size_t n)
+{
+    size_t size = h->slots ? 2 * (h->mask + 1) : 64;
+    tsm_free(h->slots);
+    h->slots = tsm_calloc(size, sizeof *h->slots);
+    h->mask = size - 1;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = hash_num(type, v[i]) & h->mask;
+        while (h->slots[at])
+            at = (at + 1) & h->mask;
+        h->slots[at] = (uint32_t)i + 1;
+    }
+}
+
+size_t tsm_distinct_values(enum tsm_vec_type type, bool latest, const int64_t *t, const union tsm_num *v,
+                           size_t n, int64_t *tt, union tsm_num *tv)
+{
+    struct table h = {0};
+    size_t kept = 0;
+    table_grow(&h, type, NULL, 0);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = hash_num(type, v[i]) & h.mask;
+        while (h.slots[at] && !tsm_num_equal(type, tv[h.slots[at] - 1], v[i]))
+            at = (at + 1) & h.mask;
+        if (h.slots[at]) {
+            size_t known = h.slots[at] - 1;
+            if (latest ? t[i] > tt[known] : t[i] < tt[known]) {
+                tt[known] = t[i];
+                tv[known] = v[i];
+            }
+            continue;
+        }
+        tt[kept] = t[i];
+        tv[kept++] = v[i];
+        h.slots[at] = (uint32_t)kept;
+        if (2 * kept > h.mask)
+            table_grow(&h, type, tv, kept);
+    }
+    tsm_free(h.slots);
+    return kept;
 }

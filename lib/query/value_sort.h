@@ -10,11 +10,11 @@
 #define TSM_QUERY_VALUE_SORT_H
 
 #include "query/functions.h"
+#include "query/merge.h"
 
 struct tsm_value_item {
     union tsm_num v;
-    int64_t t;
-    uint32_t input; /* where it came from: the caller's */
+    struct tsm_row_ref ref; /* where it came from: the caller's */
 };
 
 void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type);
@@ -22,5 +22,10 @@ void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type t
 /* Puts the k-th smallest of n numbers (k < n) at v[k], nothing larger before it and nothing smaller behind
  * it. */
 void tsm_select_value(union tsm_num *v, size_t n, size_t k, enum tsm_vec_type type);
+
+/* The distinct ones of n values, each with the earliest (latest) of its times, go to tt and tv, which may be
+ * the same arrays; returns how many. */
+size_t tsm_distinct_values(enum tsm_vec_type type, bool latest, const int64_t *t, const union tsm_num *v,
+                           size_t n, int64_t *tt, union tsm_num *tv);
 
 #endif
