@@ -102,9 +102,11 @@ static const uint8_t *keep_string(struct tsm_slab *slab, struct text **list, str
     size_t need = s.n + sizeof(uint32_t);
     if (!text || ((size_t)TSM_SLAB_MIN << text->class) - sizeof *text - text->used < need) {
         unsigned class = tsm_slab_class(sizeof *text + need);
-        unsigned next = text ? text->class + 1 : 0;
-        if (class < next)
-            class = next < LARGEST_TEXT_CLASS ? next : LARGEST_TEXT_CLASS;
+        unsigned grown = text ? text->class + 1 : 0;
+        if (grown > LARGEST_TEXT_CLASS)
+            grown = LARGEST_TEXT_CLASS;
+        if (class < grown)
+            class = grown;
         text = tsm_slab_alloc(slab, class);
         *text = (struct text){.older = *list, .class = class};
         *list = text;

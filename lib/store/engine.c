@@ -265,7 +265,7 @@ static int check_failure(struct tsm_engine *e, struct tsm_err *err)
     return rc;
 }
 
-static int wait_for_flush(struct tsm_engine *e, struct tsm_err *err)
+int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err)
 {
     join(e);
     return check_failure(e, err);
@@ -282,7 +282,7 @@ static int save_meta(struct tsm_engine *e, struct tsm_err *err)
 
 int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
 {
-    int rc = wait_for_flush(e, err);
+    int rc = tsm_engine_wait(e, err);
     if (rc == TSM_OK && !e->dry_run)
         rc = save_meta(e, err);
     if (rc != TSM_OK || tsm_memtable_empty(e->active))
@@ -311,7 +311,7 @@ int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
 int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err)
 {
     int rc = tsm_engine_freeze(e, err);
-    return rc == TSM_OK ? wait_for_flush(e, err) : rc;
+    return rc == TSM_OK ? tsm_engine_wait(e, err) : rc;
 }
 
 /* ---- writing ---- */
@@ -354,18 +354,17 @@ static int keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err)
         return TSM_OK;
     if (bytes + e->frozen_bytes >= budget && flush_is_running(e)) {
         e->stats.waits++;
-        int rc = wait_for_flush(e, err);
+        int rc = tsm_engine_wait(e, err);
         if (rc != TSM_OK)
             return rc;
     }
     return bytes < budget / 3 * 2 ? TSM_OK : tsm_engine_freeze(e, err);
 }
 
-int tsm_engine_check_memory(struct tsm_engine *e, struct tsm_err *err)
+bool tsm_engine_is_full(struct tsm_engine *e)
 {
     size_t budget = 0;
-    int rc = find_budget(e, &budget, err);
-    return rc == TSM_OK ? keep_budget(e, budget, err) : rc;
+    return find_budget(e, &budget, NULL) != TSM_OK || tsm_memtable_bytes(e->active, e->jobs) >= budget / 2;
 }
 
 /* What the memtable's callbacks get. */

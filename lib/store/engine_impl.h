@@ -57,8 +57,10 @@ struct tsm_engine {
 
 /* Freezes the active memtable, if there is something in it, and starts to write it out. */
 int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err);
-/* Freezes when the active memtable has grown over its budget. */
-int tsm_engine_check_memory(struct tsm_engine *e, struct tsm_err *err);
+/* Waits until no flush is running. */
+int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err);
+/* True when the active memtable has grown over its budget. */
+bool tsm_engine_is_full(struct tsm_engine *e);
 /* Takes what influxd left in the log of a shard into TSM files, then removes the log. */
 int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err);
 

@@ -18,7 +18,8 @@
 struct taking {
     struct tsm_engine *engine;
     struct tsm_engine_shard *shard;
-    struct tsm_tombstones removed; /* deletes since the last write */
+    struct tsm_tombstones removed; /* deletes that the files do not have yet */
+    bool flushed;                  /* a part of the log is in files */
 };
 
 /* Adds the pending deletes to one file. */
@@ -51,12 +52,11 @@ static int remove_from_file(struct taking *t, struct tsm_file_name name, struct 
     return rc;
 }
 
-/* A delete concerns what was logged before it: that is written out, then deleted there. */
 static int apply_removals(struct taking *t, struct tsm_err *err)
 {
     if (t->removed.n == 0)
         return TSM_OK;
-    int rc = tsm_engine_sync(t->engine, err);
+    int rc = tsm_engine_wait(t->engine, err);
     if (rc == TSM_OK)
         rc = tsm_shard_files_refresh(t->engine->fs, &t->shard->files, NULL, NULL, NULL, err);
     for (size_t i = 0; i < t->shard->files.n && rc == TSM_OK; i++)
@@ -68,18 +68,21 @@ static int apply_removals(struct taking *t, struct tsm_err *err)
 static int visit_write(void *ctx, struct tsm_str key, const struct tsm_values *values, struct tsm_err *err)
 {
     struct taking *t = ctx;
-    int rc = apply_removals(t, err);
+    int rc = t->flushed ? apply_removals(t, err) : TSM_OK;
     if (rc == TSM_OK)
         rc = tsm_memtable_add(t->engine->active, &t->shard->table, key, values, err);
-    return rc == TSM_OK ? tsm_engine_check_memory(t->engine, err) : rc;
+    if (rc != TSM_OK || !tsm_engine_is_full(t->engine))
+        return rc;
+    rc = apply_removals(t, err);
+    t->flushed = true;
+    return rc == TSM_OK ? tsm_engine_freeze(t->engine, err) : rc;
 }
 
 static int visit_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax, struct tsm_err *err)
 {
     struct taking *t = ctx;
-    (void)err;
     tsm_tombstones_add(&t->removed, key, tmin, tmax);
-    return TSM_OK;
+    return tsm_memtable_remove(t->engine->active, &t->shard->table, key, tmin, tmax, err);
 }
 
 static int remove_segments(struct tsm_engine *e, const char *dir, const struct tsm_names *names,

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "store/column_cut.h"
 #include "base/banned.h"
 
 struct slot {
@@ -502,6 +503,44 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
     }
     m->points += values->n;
     return TSM_OK;
+}
+
+/* The columns are cut into blocks, and those that are left are added anew. */
+int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
+                        struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err)
+{
+    struct tsm_str key, field;
+    if (!tsm_key_split(tsm_key, &key, &field))
+        return TSM_OK;
+    struct tsm_mem_series *s = find(m, key, tsm_hash(key));
+    if (!s)
+        return TSM_OK;
+    s = s->same;
+    if (s->slice.shard != shard->index)
+        switch_slice(m, s, shard->index);
+    uint32_t column = find_column(shard, s, field, 0);
+    if (column == (uint32_t)NO_COLUMN)
+        return TSM_OK;
+    struct tsm_column *c = &s->slice.columns[column];
+    struct tsm_cutter cutter = {0};
+    struct tsm_cut_output out = {0};
+    struct tsm_values v = {0};
+    int rc = tsm_column_cut(&cutter, c, INT64_MIN, &out, err);
+    if (rc == TSM_OK)
+        *c = (struct tsm_column){.field = c->field, .newest = INT64_MIN};
+    for (size_t i = 0; i < out.n && rc == TSM_OK; i++) {
+        const struct tsm_cut_block *b = &out.blocks[i];
+        rc = tsm_block_decode(b->bytes ? b->bytes : out.bytes.data + b->offset, b->len, &v, err);
+        if (rc != TSM_OK)
+            break;
+        tsm_values_delete(&v, tmin, tmax);
+        for (size_t k = 0; k < v.n; k++)
+            tsm_column_add(&m->memory, c, v.t[k], tsm_values_get(&v, k));
+    }
+    tsm_values_release(&v);
+    tsm_cut_output_release(&out);
+    tsm_cutter_release(&cutter);
+    return rc;
 }
 
 uint64_t tsm_memtable_rows(const struct tsm_memtable *m)
