@@ -54,8 +54,11 @@ static int set_pair(const struct reader *r, const yaml_node_t *key, const yaml_n
     }
     if (value->type != YAML_SCALAR_NODE)
         return fault(r, value, err, "the value is not a scalar");
-    /* Lives as long as the program, as option values do. */
-    int c = tsm_option_set(o, tsm_strdup((const char *)value->data.scalar.value), err);
+    /* Lives as long as the program, as option values do, also when the environment gives another one later.
+     */
+    struct tsm_str text = tsm_arena_str(&r->p->common->texts,
+                                        tsm_str_of((const char *)value->data.scalar.value));
+    int c = tsm_option_set(o, text.p, err);
     return c ? tsm_err_wrap(err, c, "%s:%zu", r->path, value->start_mark.line + 1) : TSM_OK;
 }
 

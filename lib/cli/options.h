@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 
 enum tsm_option_kind {
@@ -36,6 +37,7 @@ struct tsm_common {
     const char *data, *database, *rp, *config, *summary;
     uint64_t jobs, memory;
     bool quiet, verbose;
+    struct tsm_arena texts; /* values from the configuration file */
 };
 
 /* Table rows for the standard options, so that they read the same in every program. */
