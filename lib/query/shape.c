@@ -466,7 +466,8 @@ static void register_inputs(struct shaper *k)
     struct tsm_shape *s = k->s;
     for (size_t i = 0; i < k->n; i++)
         tsm_expr_walk(k->fields[i].expr, note_input, k);
-    qsort(s->aux, s->naux, sizeof *s->aux, compare_aux);
+    if (s->naux)
+        qsort(s->aux, s->naux, sizeof *s->aux, compare_aux);
     for (size_t i = 0; i < s->naux; i++) {
         if (s->aux[i].type == TSM_DATA_TAG)
             s->aux[i].index = tsm_plan_tag(k->p, s->aux[i].name);
