@@ -57,6 +57,13 @@ void tsm_pb_put_varint(struct tsm_buf *out, uint32_t number, uint64_t v)
     put_uvarint(out, v);
 }
 
+void tsm_pb_put_fixed64(struct tsm_buf *out, uint32_t number, uint64_t v)
+{
+    put_uvarint(out, (uint64_t)number << 3 | TSM_PB_FIXED64);
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        tsm_buf_byte(out, (uint8_t)(v >> shift));
+}
+
 void tsm_pb_put_bytes(struct tsm_buf *out, uint32_t number, struct tsm_str s)
 {
     put_uvarint(out, (uint64_t)number << 3 | TSM_PB_BYTES);

@@ -31,6 +31,7 @@ struct tsm_pb_field {
 int tsm_pb_next(struct tsm_pb_reader *r, struct tsm_pb_field *f);
 
 void tsm_pb_put_varint(struct tsm_buf *out, uint32_t number, uint64_t v);
+void tsm_pb_put_fixed64(struct tsm_buf *out, uint32_t number, uint64_t v);
 void tsm_pb_put_bytes(struct tsm_buf *out, uint32_t number, struct tsm_str s);
 
 #endif

@@ -8,6 +8,8 @@
 #include "format/meta_db.h"
 
 #include <sys/random.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "base/protobuf.h"
 #include "base/time.h"
@@ -103,7 +105,8 @@ static int next_field(struct message *m, uint32_t varints, uint32_t bytes)
             m->seen |= bit;
             return 1;
         }
-        tsm_buf_str(&m->unknown, m->f.raw);
+        if (m->f.number != TSM_META_SEAL) /* one that a stranger has kept fits no more */
+            tsm_buf_str(&m->unknown, m->f.raw);
     }
 }
 
@@ -349,6 +352,37 @@ static int decode_data(struct decoder *d, struct tsm_str bytes)
     return end_message(&msg, rc, varints, &m->unknown);
 }
 
+static void put_seal(struct tsm_str message, struct tsm_buf *out)
+{
+    tsm_pb_put_fixed64(out, TSM_META_SEAL, XXH3_64bits(message.p, message.n));
+}
+
+/* Compares the seal with the message behind it, if there is one. */
+static int check_seal(struct decoder *d, struct tsm_str *message)
+{
+    static const char first_of_influxd = DATA_TERM << 3 | TSM_PB_VARINT;
+    struct tsm_str file = *message;
+    struct tsm_buf seal = {0};
+    if (file.p[0] == first_of_influxd)
+        return TSM_OK;
+    put_seal(TSM_STR(""), &seal);
+    size_t size = seal.len, tag = size - sizeof(uint64_t);
+    int rc = TSM_OK;
+    if (!tsm_str_starts(file, tsm_str((const char *)seal.data, file.n < tag ? file.n : tag))) {
+        rc = corrupt(d, file.p, "file", "begins with neither a seal nor the term");
+    } else if (file.n < size) {
+        rc = corrupt(d, file.p, "file", "is cut short");
+    } else {
+        *message = tsm_str(file.p + size, file.n - size);
+        tsm_buf_reset(&seal);
+        put_seal(*message, &seal);
+        if (!tsm_str_starts(file, tsm_buf_view(&seal)))
+            rc = corrupt(d, file.p, "file", "does not match its seal");
+    }
+    tsm_buf_release(&seal);
+    return rc;
+}
+
 int tsm_meta_decode(const uint8_t *p, size_t len, struct tsm_meta *m, struct tsm_err *err)
 {
     *m = (struct tsm_meta){0};
@@ -356,7 +390,9 @@ int tsm_meta_decode(const uint8_t *p, size_t len, struct tsm_meta *m, struct tsm
         return tsm_err_set(err, TSM_ECORRUPT, "the file is empty");
     struct tsm_str copy = tsm_arena_str(&m->arena, tsm_str((const char *)p, len));
     struct decoder d = {.m = m, .base = (const uint8_t *)copy.p, .err = err};
-    int rc = decode_data(&d, copy);
+    int rc = check_seal(&d, &copy);
+    if (rc == TSM_OK)
+        rc = decode_data(&d, copy);
     if (rc)
         tsm_meta_release(m);
     return rc;
@@ -461,6 +497,15 @@ void tsm_meta_encode(const struct tsm_meta *m, struct tsm_buf *out)
     tsm_buf_release(&part);
 }
 
+void tsm_meta_encode_sealed(const struct tsm_meta *m, struct tsm_buf *out)
+{
+    struct tsm_buf message = {0};
+    tsm_meta_encode(m, &message);
+    put_seal(tsm_buf_view(&message), out);
+    tsm_buf_str(out, tsm_buf_view(&message));
+    tsm_buf_release(&message);
+}
+
 /* ---- the file ---------------------------------------------------------------------------------- */
 
 static char *meta_path(const char *dir, const char *tail, struct tsm_buf *b)
@@ -481,20 +526,47 @@ static void start_empty(struct tsm_meta *m)
     }
 }
 
+/* Whether there is a directory in DIR/data. */
+static int has_databases(const struct tsm_fs *fs, const char *dir, bool *has, struct tsm_err *err)
+{
+    struct tsm_buf path = {0};
+    struct tsm_names names;
+    tsm_buf_printf(&path, "%s/data", dir);
+    size_t base = path.len;
+    int rc = tsm_fs_list(fs, tsm_buf_cstr(&path), &names, err);
+    *has = false;
+    for (size_t i = 0; rc == TSM_OK && i < names.n && !*has; i++) {
+        struct tsm_fs_stat st;
+        path.len = base;
+        tsm_buf_printf(&path, "/%s", names.names[i]);
+        *has = fs->stat(fs->ctx, tsm_buf_cstr(&path), &st) == 0 && st.is_dir;
+    }
+    tsm_buf_release(&path);
+    if (rc == TSM_OK)
+        tsm_names_release(&names);
+    return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+}
+
 int tsm_meta_load(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err)
 {
     struct tsm_buf path = {0}, bytes = {0};
     const char *name = meta_path(dir, "/meta.db", &path);
-    int rc = tsm_fs_read_file(fs, name, MAX_FILE, &bytes, err);
-    if (rc == TSM_ENOTFOUND) {
-        start_empty(m);
-        rc = TSM_OK;
-    } else if (rc != TSM_OK) {
-        *m = (struct tsm_meta){0};
-    } else {
+    bool has = false;
+    int rc = tsm_fs_read_file(fs, name, MAX_FILE, &bytes, err), found = rc;
+    *m = (struct tsm_meta){0};
+    if (found == TSM_ENOTFOUND)
+        rc = has_databases(fs, dir, &has, err);
+    if (has) /* a first writer may have made both meanwhile */
+        rc = found = tsm_fs_read_file(fs, name, MAX_FILE, &bytes, err);
+    if (found == TSM_OK) {
         rc = tsm_meta_decode(bytes.data, bytes.len, m, err);
         if (rc)
-            rc = tsm_err_wrap(err, rc, "%s", name);
+            tsm_err_wrap(err, rc, "%s", name);
+    } else if (has && found == TSM_ENOTFOUND) {
+        rc = tsm_err_set(err, TSM_ECORRUPT, "%s: missing, although there are databases in %s/data", name,
+                         dir);
+    } else if (found == TSM_ENOTFOUND && rc == TSM_OK) {
+        start_empty(m);
     }
     tsm_buf_release(&bytes);
     tsm_buf_release(&path);
@@ -507,7 +579,7 @@ int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, 
     int rc = tsm_fs_make_dirs(fs, meta_path(dir, "", &path), err);
     if (rc == TSM_OK) {
         m->index++;
-        tsm_meta_encode(m, &bytes);
+        tsm_meta_encode_sealed(m, &bytes);
         rc = tsm_fs_write_file(fs, meta_path(dir, "/meta.db", &path), tsm_buf_view(&bytes), err);
         if (rc)
             m->index--;

@@ -2,6 +2,16 @@
  * format/meta_db.h: meta/meta.db, InfluxDB's protobuf message meta.Data: databases, retention policies, shard
  * groups, users. Fields that tsmkit does not know are kept and written back. Source: influxdb v1.8
  * services/meta/internal/meta.proto and services/meta/data.go.
+ *
+ * The format has no checksum: a flipped bit may move a shard group in time or rename a database. So a file
+ * that tsmkit wrote begins with a seal, a field of Data that InfluxDB does not know, skips, and leaves out
+ * when it writes the file anew:
+ *
+ *   field TSM_META_SEAL, fixed64: the XXH3-64 of everything behind it
+ *
+ * As no bit of what comes first may turn the sealed file into one without a seal, the fields of the latter
+ * must be in the order in which InfluxDB writes them: its first byte is the tag of Term. A file that begins
+ * with neither is damaged.
  */
 #ifndef TSM_FORMAT_META_DB_H
 #define TSM_FORMAT_META_DB_H
@@ -66,12 +76,19 @@ struct tsm_meta {
     struct tsm_str unknown;
 };
 
+enum { TSM_META_SEAL = 0x54534D }; /* "TSM" */
+
+/* The content of a file, with or without a seal; TSM_ECORRUPT names offset and cause. */
 int tsm_meta_decode(const uint8_t *p, size_t len, struct tsm_meta *m, struct tsm_err *err);
+/* The message without a seal: what influxd would write. */
 void tsm_meta_encode(const struct tsm_meta *m, struct tsm_buf *out);
-/* DIR/meta/meta.db. A missing file gives what influxd starts with: no databases, a random cluster id. On
- * failure *m is empty. */
+/* Adds the content of a file: seal and message. */
+void tsm_meta_encode_sealed(const struct tsm_meta *m, struct tsm_buf *out);
+/* DIR/meta/meta.db. A missing file gives what influxd starts with: no databases, a random cluster id; unless
+ * there are databases in DIR/data, as shards that are numbered anew would be mixed with those. On failure *m
+ * is empty. */
 int tsm_meta_load(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err);
-/* Counts the index up and installs the file atomically, making DIR/meta when it is missing. */
+/* Counts the index up, seals the file and installs it atomically, making DIR/meta when it is missing. */
 int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, struct tsm_err *err);
 void tsm_meta_release(struct tsm_meta *m);
 

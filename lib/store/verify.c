@@ -363,7 +363,11 @@ static int verify_data_dir(struct tsm_verify *v, const char *dir, struct tsm_err
         if (r == TSM_OK && tsm_meta_load(v->fs, dir, &meta, NULL) == TSM_OK)
             d.meta = &meta;
     } else {
-        r = tsm_verify_report(v, TSM_FINDING_NOTE, err, "%s: not there, no database is known", path);
+        struct tsm_err failure;
+        if (tsm_meta_load(v->fs, dir, &meta, &failure) == TSM_OK)
+            r = tsm_verify_report(v, TSM_FINDING_NOTE, err, "%s: not there, no database is known", path);
+        else
+            r = tsm_verify_failure(v, &failure, err);
     }
     tsm_free(path);
     const char *level[2];

@@ -166,6 +166,54 @@ static void damage(void **state)
     tsm_buf_release(&out);
 }
 
+/* With a seal every flipped bit is found, every cut, and what is added. */
+static void seal(void **state)
+{
+    (void)state;
+    struct tsm_buf bytes = {0}, plain = {0}, again = {0};
+    struct tsm_meta m;
+    struct tsm_err err;
+    read_golden(&plain);
+    assert_int_equal(tsm_meta_decode(plain.data, plain.len, &m, NULL), TSM_OK);
+    tsm_meta_encode_sealed(&m, &bytes);
+    tsm_meta_release(&m);
+    assert_int_equal(bytes.len, plain.len + 12);
+    assert_memory_equal(bytes.data + 12, plain.data, plain.len);
+    assert_int_equal(tsm_meta_decode(bytes.data, bytes.len, &m, &err), TSM_OK);
+    tsm_meta_encode(&m, &again);
+    assert_int_equal(again.len, plain.len); /* it is not kept as an unknown field */
+    tsm_meta_release(&m);
+
+    for (size_t bit = 0; bit < bytes.len * 8; bit++) {
+        bytes.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+        assert_int_equal(tsm_meta_decode(bytes.data, bytes.len, &m, &err), TSM_ECORRUPT);
+        assert_non_null(strstr(err.msg, "offset "));
+        assert_int_equal(m.ndatabases, 0);
+        bytes.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    }
+    for (size_t n = 0; n < bytes.len; n++) {
+        uint8_t *copy = tsm_alloc(n);
+        memcpy(copy, bytes.data, n);
+        assert_int_equal(tsm_meta_decode(copy, n, &m, &err), TSM_ECORRUPT);
+        tsm_free(copy);
+    }
+    tsm_buf_add(&bytes, "", 1);
+    assert_int_equal(tsm_meta_decode(bytes.data, bytes.len, &m, &err), TSM_ECORRUPT);
+    bytes.len--;
+
+    /* Someone who keeps what he does not know writes it at the end, where it means nothing. */
+    tsm_buf_add(&plain, bytes.data, 12);
+    assert_int_equal(tsm_meta_decode(plain.data, plain.len, &m, &err), TSM_OK);
+    tsm_buf_reset(&again);
+    tsm_meta_encode_sealed(&m, &again);
+    assert_int_equal(again.len, bytes.len);
+    assert_memory_equal(again.data, bytes.data, bytes.len);
+    tsm_meta_release(&m);
+    tsm_buf_release(&bytes);
+    tsm_buf_release(&plain);
+    tsm_buf_release(&again);
+}
+
 /* A name in the file never leads out of the directory. */
 static void bad_names(void **state)
 {
@@ -211,6 +259,15 @@ static void load_save(void **state)
     assert_int_equal(truncate(path, 0), 0);
     assert_int_equal(tsm_meta_load(&tsm_fs_posix, dir, &m, &err), TSM_ECORRUPT);
     assert_non_null(strstr(err.msg, "meta.db: the file is empty"));
+
+    /* Without the file, shards would be numbered from 1 again, into folders that are there. */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(tsm_meta_load(&tsm_fs_posix, dir, &m, &err), TSM_OK);
+    tsm_meta_release(&m);
+    snprintf(path, sizeof path, "%s/data/db", dir);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, path, &err), TSM_OK);
+    assert_int_equal(tsm_meta_load(&tsm_fs_posix, dir, &m, &err), TSM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "meta.db: missing"));
     assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, dir, &err), TSM_OK);
 }
 
@@ -466,10 +523,11 @@ static void wrapped_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden),    cmocka_unit_test(identity),      cmocka_unit_test(unknown_fields),
-        cmocka_unit_test(damage),    cmocka_unit_test(bad_names),     cmocka_unit_test(load_save),
-        cmocka_unit_test(create_rp), cmocka_unit_test(alter_rp),      cmocka_unit_test(create_database),
-        cmocka_unit_test(groups),    cmocka_unit_test(drop_database), cmocka_unit_test(wrapped_start),
+        cmocka_unit_test(golden),          cmocka_unit_test(identity),  cmocka_unit_test(unknown_fields),
+        cmocka_unit_test(damage),          cmocka_unit_test(seal),      cmocka_unit_test(bad_names),
+        cmocka_unit_test(load_save),       cmocka_unit_test(create_rp), cmocka_unit_test(alter_rp),
+        cmocka_unit_test(create_database), cmocka_unit_test(groups),    cmocka_unit_test(drop_database),
+        cmocka_unit_test(wrapped_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -280,6 +280,10 @@ static void a_data_directory_is_matched_with_its_meta(void **state)
     assert_int_equal(verify(d), TSM_OK);
     assert_int_equal(found.stats.faults, 2);
     assert_finding(0, TSM_FINDING_FAULT, at("data-dir/meta/meta.db"), ":");
+    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, at("data-dir/meta/meta.db"), NULL), TSM_OK);
+    assert_int_equal(verify(d), TSM_OK);
+    assert_int_equal(found.stats.faults, 2);
+    assert_finding(0, TSM_FINDING_FAULT, at("data-dir/meta/meta.db"), "missing");
     tsm_free(file);
     tsm_free(path);
 }
