@@ -36,7 +36,7 @@ struct tsm_input {
     bool finished; /* the end was reported */
     z_stream z;
     LZ4F_dctx *lz4;
-    size_t lz4_want; /* what lz4 asked for: given no more, it loses nothing of what comes before a damaged block */
+    size_t lz4_want; /* bytes that lz4 asked for: given more, it loses what comes before a damaged block */
     struct tsm_err fault; /* code 0: none */
 };
 

@@ -343,7 +343,7 @@ static uint32_t count_newlines(const char *p, const char *end)
     return n;
 }
 
-/* The line [p, end) without blanks before it and what may stand at its end; empty for a blank line and a comment. */
+/* The line [p, end) without what may stand before and behind it; empty for a blank line and a comment. */
 static struct tsm_str trim_line(const char *p, const char *end)
 {
     if (end > p && end[-1] == '\n') /* escaped, and so part of the line, but not at its end */
@@ -364,8 +364,8 @@ static const char *slow_line(struct parser *ps, const char *p, tsm_reject_fn *re
     struct tsm_buf cause = {0};
     if (line.n > 0 && !tsm_line_exact(line, ps->line, ps->opt, ps->out, &cause)) {
         if (open) {
-            /* A string that never ends would take all that follows with it: only its first line is wrong. From
-             * here on a newline ends a line in any case, which also keeps the time linear. */
+            /* A string that never ends would take all that follows with it: only its first line is wrong.
+             * From here on a newline ends a line in any case, which also keeps the time linear. */
             ps->one_line_strings = true;
             end = first_end;
             line = trim_line(p, end);

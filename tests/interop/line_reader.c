@@ -68,7 +68,7 @@ static void write_all(const struct tsm_buf *b)
 {
     uint8_t length[4];
     tsm_put_be32(length, (uint32_t)b->len);
-    if (fwrite(length, 1, 4, stdout) != 4 || fwrite(b->data, 1, b->len, stdout) != b->len) {
+    if (fwrite(length, 1, 4, stdout) != 4 || (b->len > 0 && fwrite(b->data, b->len, 1, stdout) != 1)) {
         perror("line_reader: write");
         exit(1);
     }

@@ -282,8 +282,8 @@ static void whole_lines_are_found(void **state)
 
 /* ---- properties ---- */
 
-/* A name of one to eight pieces. What no line can express is left out: a backslash at the end, before a space,
- * in a field's name before any character that has an escape, in a measurement before '=' and '"'. */
+/* A name of one to eight pieces. What no line can express is left out: a backslash at the end, before a
+ * space, in a field's name before any character that has an escape, in a measurement before '=' and '"'. */
 static void random_name(struct random *r, struct tsm_buf *out, const char *after_backslash)
 {
     static const char *const pieces[] = {"a",  "Z", "_",    "9", ",",  " ", "=",  "\"",
