@@ -303,12 +303,17 @@ static int list_measurements(struct shower *s, const struct tsm_expr *condition,
 
 static int show_measurements(struct shower *s)
 {
+    bool any = false;
     if (has_time(s->show->condition))
         return tsm_err_set(s->err, TSM_EQUERY, "SHOW MEASUREMENTS doesn't support time in WHERE clause");
     if (!s->q->loose && !tsm_meta_database(&s->q->meta, s->database))
         return TSM_OK;
-    int rc = make_catalogue(s);
-    if (rc != TSM_OK)
+    int rc = split_condition(s, NULL);
+    if (rc == TSM_OK)
+        rc = any_shard(s, &any);
+    if (rc == TSM_OK && any)
+        rc = make_catalogue(s);
+    if (rc != TSM_OK || !any)
         return rc;
     struct strings *out = strings_new(s->sink, "name", NULL);
     rc = list_measurements(s, with_sources(s, s->show->condition), out);
@@ -360,24 +365,39 @@ static int find_alive(struct shower *s, const struct tsm_shard *shard, struct ts
     return TSM_OK;
 }
 
-static bool find_value(void *ctx, const struct tsm_expr *e)
+/* Can the condition be decided by tags and the name alone? Only comparisons of one that is not a field with a
+ * string or a regular expression can. */
+static bool is_about_tags(const struct shower *s, const struct tsm_expr *e)
 {
-    if (e->kind == TSM_EXPR_BINARY &&
-        (e->u.binary.rhs->kind == TSM_EXPR_INTEGER || e->u.binary.rhs->kind == TSM_EXPR_NUMBER ||
-         e->u.binary.rhs->kind == TSM_EXPR_BOOLEAN))
-        *(bool *)ctx = true;
+    if (!e || e->kind == TSM_EXPR_BOOLEAN)
+        return true;
+    if (e->kind == TSM_EXPR_PAREN)
+        return is_about_tags(s, e->u.paren);
+    if (e->kind != TSM_EXPR_BINARY)
+        return false;
+    const struct tsm_expr *lhs = e->u.binary.lhs, *rhs = e->u.binary.rhs;
+    if (e->u.binary.op == TSM_TOK_AND || e->u.binary.op == TSM_TOK_OR)
+        return is_about_tags(s, lhs) && is_about_tags(s, rhs);
+    if (lhs->kind != TSM_EXPR_VAR || (rhs->kind != TSM_EXPR_STRING && rhs->kind != TSM_EXPR_REGEX) ||
+        (lhs->u.var.type != TSM_DATA_UNKNOWN && lhs->u.var.type != TSM_DATA_TAG))
+        return false;
+    for (size_t i = 0; i < s->nshards; i++)
+        for (size_t k = 0; k < s->shards[i]->nkeys; k++) {
+            struct tsm_str series, field;
+            if (tsm_key_split(tsm_shard_key(s->shards[i], k), &series, &field) &&
+                tsm_str_eq(field, lhs->u.var.name))
+                return false;
+        }
     return true;
 }
 
 static int show_series_in_time(struct shower *s, const struct tsm_expr *condition, struct strings *out)
 {
     struct tsm_map alive = {0};
-    bool values = false;
+    if (!is_about_tags(s, s->condition) || tsm_filter_check_operators(condition, NULL) != TSM_OK)
+        return tsm_err_set(s->err, TSM_EQUERY,
+                           "SHOW SERIES with time and field values in WHERE is not supported yet");
     int rc = tsm_catalogue_make(s->shards, s->nshards, s->q->opt->memory, &s->catalogue, s->err);
-    tsm_expr_walk(condition, find_value, &values);
-    if (rc == TSM_OK && (values || tsm_filter_check_operators(condition, NULL) != TSM_OK))
-        rc = tsm_err_set(s->err, TSM_EQUERY,
-                         "SHOW SERIES with time and field values in WHERE is not supported yet");
     struct tsm_scan *scan = tsm_scan_new();
     for (size_t i = 0; i < s->nshards && rc == TSM_OK; i++)
         rc = find_alive(s, s->shards[i], scan, &alive);
@@ -396,6 +416,21 @@ static int show_series_in_index(struct shower *s, const struct tsm_expr *conditi
     return rc == TSM_OK ? list_series(s, condition, NULL, out) : rc;
 }
 
+/* influxd looks the type of a name::field up in an index that knows none, so ::field says nothing here. */
+static void forget_any_field(struct tsm_expr *e)
+{
+    if (!e)
+        return;
+    if (e->kind == TSM_EXPR_VAR && e->u.var.type == TSM_DATA_ANY_FIELD) {
+        e->u.var.type = TSM_DATA_UNKNOWN;
+    } else if (e->kind == TSM_EXPR_PAREN) {
+        forget_any_field(e->u.paren);
+    } else if (e->kind == TSM_EXPR_BINARY) {
+        forget_any_field(e->u.binary.lhs);
+        forget_any_field(e->u.binary.rhs);
+    }
+}
+
 static int show_series(struct shower *s)
 {
     int rc = split_condition(s, s->show->condition);
@@ -403,6 +438,9 @@ static int show_series(struct shower *s)
         rc = source_shards(s);
     if (rc != TSM_OK || s->nshards == 0)
         return rc;
+    s->condition = tsm_expr_copy(&s->arena, s->condition);
+    if (!has_time(s->show->condition))
+        forget_any_field(s->condition);
     const struct tsm_expr *condition = with_sources(s, s->condition);
     struct strings *out = strings_new(s->sink, "key", NULL);
     rc = has_time(s->show->condition) ? show_series_in_time(s, condition, out)
@@ -514,7 +552,7 @@ static struct tsm_expr *key_condition(struct shower *s)
 static int show_tags(struct shower *s, bool with_values)
 {
     struct tsm_expr *condition = s->show->condition;
-    bool any;
+    bool any = false;
     if (with_values) {
         struct tsm_expr *keys = key_condition(s);
         condition = condition ? tsm_expr_binary(&s->arena, TSM_TOK_AND, condition, keys) : keys;
@@ -522,8 +560,10 @@ static int show_tags(struct shower *s, bool with_values)
     int rc = split_condition(s, with_sources(s, condition));
     if (rc == TSM_OK)
         rc = any_shard(s, &any);
-    if (rc != TSM_OK || !any)
-        return rc;
+    if (rc == TSM_OK && !any && with_values) /* influxd looks at the condition all the same */
+        rc = tsm_filter_measurement(tsm_filter_only_names(&s->arena, s->condition), NULL, s->err);
+    if (rc < 0 || !any)
+        return rc < 0 ? rc : TSM_OK;
     rc = make_catalogue(s);
     return rc == TSM_OK
                ? list_measurements_tags(s, s->condition, with_values ? s->condition : NULL, with_values)
