@@ -11,8 +11,20 @@ struct maker {
     struct tsm_catalogue *c;
     struct tsm_map names;  /* measurement -> number */
     struct tsm_map series; /* series key -> 0 */
+    bool names_only;
     size_t memory, held;
 };
+
+struct tsm_str tsm_raw_measurement(struct tsm_str series)
+{
+    for (size_t i = 0; i < series.n; i++) {
+        if (series.p[i] == '\\')
+            i++;
+        else if (series.p[i] == ',')
+            return tsm_str(series.p, i);
+    }
+    return series;
+}
 
 static struct tsm_listed_measurement *measurement(struct maker *m, struct tsm_str name)
 {
@@ -39,6 +51,8 @@ static int add_series(struct maker *m, struct tsm_str key, struct tsm_err *err)
         return rc;
     tsm_map_put(&m->series, key, hash, 0);
     struct tsm_listed_measurement *listed = measurement(m, s.measurement);
+    if (m->names_only)
+        return TSM_OK;
     m->held -= listed->capseries * sizeof *listed->series;
     TSM_GROW(listed->series, listed->nseries + 1, listed->capseries);
     m->held += listed->capseries * sizeof *listed->series;
@@ -55,6 +69,10 @@ static int add_shard(struct maker *m, const struct tsm_shard *shard, struct tsm_
     for (size_t i = 0; i < shard->nkeys; i++) {
         struct tsm_str series, field;
         if (!tsm_key_split(tsm_shard_key(shard, i), &series, &field) || tsm_str_eq(series, last))
+            continue;
+        if (m->names_only)
+            series = tsm_raw_measurement(series);
+        if (m->names_only && tsm_str_eq(series, last))
             continue;
         last = series;
         int rc = add_series(m, series, err);
@@ -116,10 +134,10 @@ static void list_tag_keys(struct tsm_catalogue *c, struct tsm_listed_measurement
     tsm_map_release(&known);
 }
 
-int tsm_catalogue_make(struct tsm_shard *const *shards, size_t n, size_t memory, struct tsm_catalogue *c,
-                       struct tsm_err *err)
+int tsm_catalogue_make(struct tsm_shard *const *shards, size_t n, bool names_only, size_t memory,
+                       struct tsm_catalogue *c, struct tsm_err *err)
 {
-    struct maker m = {.c = c, .memory = memory};
+    struct maker m = {.c = c, .names_only = names_only, .memory = memory};
     int rc = TSM_OK;
     *c = (struct tsm_catalogue){0};
     for (size_t i = 0; i < n && rc == TSM_OK; i++)
@@ -134,7 +152,8 @@ int tsm_catalogue_make(struct tsm_shard *const *shards, size_t n, size_t memory,
         qsort(c->measurements, c->n, sizeof *c->measurements, compare_measurements);
     for (size_t i = 0; i < c->n; i++) {
         struct tsm_listed_measurement *listed = &c->measurements[i];
-        qsort(listed->series, listed->nseries, sizeof *listed->series, compare_series);
+        if (listed->nseries)
+            qsort(listed->series, listed->nseries, sizeof *listed->series, compare_series);
         list_tag_keys(c, listed);
     }
     return TSM_OK;

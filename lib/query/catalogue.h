@@ -29,9 +29,13 @@ struct tsm_catalogue {
     size_t n, cap;
 };
 
-/* memory: limit in bytes (TSM_ELIMIT). The shards stay open as long as the catalogue is used. */
-int tsm_catalogue_make(struct tsm_shard *const *shards, size_t n, size_t memory, struct tsm_catalogue *c,
-                       struct tsm_err *err);
+/* The measurement of a series key with its escapes: all up to the first comma that is not escaped. */
+struct tsm_str tsm_raw_measurement(struct tsm_str series);
+
+/* names_only: no series and no tag keys, for a fraction of the time. memory: limit in bytes (TSM_ELIMIT). The
+ * shards stay open as long as the catalogue is used. */
+int tsm_catalogue_make(struct tsm_shard *const *shards, size_t n, bool names_only, size_t memory,
+                       struct tsm_catalogue *c, struct tsm_err *err);
 void tsm_catalogue_release(struct tsm_catalogue *c);
 
 #endif

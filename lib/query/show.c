@@ -261,14 +261,14 @@ static int source_shards(struct shower *s)
 }
 
 /* All measurements and series of the database. */
-static int make_catalogue(struct shower *s)
+static int make_catalogue(struct shower *s, bool names_only)
 {
     struct tsm_shard **all;
     size_t n;
     int rc = tsm_query_ctx_all_shards(s->q, s->database, TSM_TIME_MIN, TSM_TIME_MAX, &all, &n, s->err);
     if (rc != TSM_OK)
         return rc;
-    rc = tsm_catalogue_make(all, n, s->q->opt->memory, &s->catalogue, s->err);
+    rc = tsm_catalogue_make(all, n, names_only, s->q->opt->memory, &s->catalogue, s->err);
     tsm_free(all);
     return rc;
 }
@@ -312,7 +312,7 @@ static int show_measurements(struct shower *s)
     if (rc == TSM_OK)
         rc = any_shard(s, &any);
     if (rc == TSM_OK && any)
-        rc = make_catalogue(s);
+        rc = make_catalogue(s, !s->show->condition);
     if (rc != TSM_OK || !any)
         return rc;
     struct strings *out = strings_new(s->sink, "name", NULL);
@@ -397,7 +397,7 @@ static int show_series_in_time(struct shower *s, const struct tsm_expr *conditio
     if (!is_about_tags(s, s->condition) || tsm_filter_check_operators(condition, NULL) != TSM_OK)
         return tsm_err_set(s->err, TSM_EQUERY,
                            "SHOW SERIES with time and field values in WHERE is not supported yet");
-    int rc = tsm_catalogue_make(s->shards, s->nshards, s->q->opt->memory, &s->catalogue, s->err);
+    int rc = tsm_catalogue_make(s->shards, s->nshards, false, s->q->opt->memory, &s->catalogue, s->err);
     struct tsm_scan *scan = tsm_scan_new();
     for (size_t i = 0; i < s->nshards && rc == TSM_OK; i++)
         rc = find_alive(s, s->shards[i], scan, &alive);
@@ -412,7 +412,7 @@ static int show_series_in_index(struct shower *s, const struct tsm_expr *conditi
 {
     int rc = tsm_filter_check_operators(condition, s->err);
     if (rc == TSM_OK)
-        rc = make_catalogue(s);
+        rc = make_catalogue(s, false);
     return rc == TSM_OK ? list_series(s, condition, NULL, out) : rc;
 }
 
@@ -564,7 +564,7 @@ static int show_tags(struct shower *s, bool with_values)
         rc = tsm_filter_measurement(tsm_filter_only_names(&s->arena, s->condition), NULL, s->err);
     if (rc < 0 || !any)
         return rc < 0 ? rc : TSM_OK;
-    rc = make_catalogue(s);
+    rc = make_catalogue(s, false);
     return rc == TSM_OK
                ? list_measurements_tags(s, s->condition, with_values ? s->condition : NULL, with_values)
                : rc;
@@ -583,22 +583,10 @@ struct fields {
     struct tsm_buf key;
 };
 
-/* The measurement of a series key with its escapes: all up to the first comma that is not escaped. */
-static struct tsm_str raw_measurement(struct tsm_str series)
-{
-    for (size_t i = 0; i < series.n; i++) {
-        if (series.p[i] == '\\')
-            i++;
-        else if (series.p[i] == ',')
-            return tsm_str(series.p, i);
-    }
-    return series;
-}
-
 static int add_field(struct shower *s, struct fields *f, struct tsm_str series, struct tsm_str field,
                      enum tsm_type type)
 {
-    struct tsm_str raw = raw_measurement(series);
+    struct tsm_str raw = tsm_raw_measurement(series);
     f->key.len = 0;
     tsm_buf_str(&f->key, raw);
     tsm_buf_byte(&f->key, 0);
