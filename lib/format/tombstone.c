@@ -1,8 +1,8 @@
 /*
  * format/tombstone.c: tombstone files, and the sorted list of deletes that they hold.
  *
- * Reading is strict where InfluxDB is lenient (it takes a cut file for its end): a lost delete would
- * bring values back, so whatever does not check is an error.
+ * Reading is strict where InfluxDB is lenient (it takes a cut file for its end, and an empty one for one
+ * without deletes): a lost delete would bring values back, so whatever does not check is an error.
  */
 #include "format/tombstone.h"
 
@@ -200,8 +200,7 @@ static const char *read_member(z_stream *z, struct tsm_tombstones *t, struct tsm
     }
 }
 
-static int read_gzip(const char *path, struct tsm_str file, bool may_be_empty, struct tsm_tombstones *t,
-                     struct tsm_err *err)
+static int read_gzip(const char *path, struct tsm_str file, struct tsm_tombstones *t, struct tsm_err *err)
 {
     z_stream z = {0};
     if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
@@ -209,7 +208,7 @@ static int read_gzip(const char *path, struct tsm_str file, bool may_be_empty, s
     struct tsm_buf out = {0};
     z.next_in = (Bytef *)(uintptr_t)file.p + HEADER_SIZE;
     z.avail_in = (uInt)(file.n - HEADER_SIZE);
-    const char *cause = z.avail_in == 0 && !may_be_empty ? "gzip data is cut short" : NULL;
+    const char *cause = z.avail_in == 0 ? "gzip data is cut short" : NULL;
     size_t start = HEADER_SIZE;
     while (z.avail_in > 0 && !cause) {
         start = file.n - z.avail_in;
@@ -223,13 +222,15 @@ static int read_gzip(const char *path, struct tsm_str file, bool may_be_empty, s
 
 static int decode(const char *path, struct tsm_str file, struct tsm_tombstones *t, struct tsm_err *err)
 {
+    if (file.n == 0)
+        return corrupt(path, 0, err, "the file is empty");
     uint32_t version = file.n >= HEADER_SIZE ? tsm_get_be32((const uint8_t *)file.p) : 0;
     switch (version) {
     case VERSION_2:
         return read_version_2(path, file, t, err);
     case VERSION_3:
     case VERSION_4:
-        return read_gzip(path, file, version == VERSION_4, t, err);
+        return read_gzip(path, file, t, err);
     default:
         return read_version_1(path, file, t, err);
     }
@@ -291,13 +292,17 @@ static int write_entries(struct tsm_file *f, const struct tsm_tombstones *t, str
         tsm_put_be64(p + LENGTH_SIZE + item->key.n, (uint64_t)item->tmin);
         tsm_put_be64(p + LENGTH_SIZE + item->key.n + 8, (uint64_t)item->tmax);
         in.len += LENGTH_SIZE + item->key.n + RANGE_SIZE;
-        if (in.len >= PIECE || i + 1 == t->n) {
+        if (in.len >= PIECE) {
             z.next_in = in.data;
             z.avail_in = (uInt)in.len;
-            r = deflate_to(&z, i + 1 == t->n ? Z_FINISH : Z_NO_FLUSH, f, err);
+            r = deflate_to(&z, Z_NO_FLUSH, f, err);
             tsm_buf_reset(&in);
         }
     }
+    z.next_in = in.data;
+    z.avail_in = (uInt)in.len;
+    if (r == TSM_OK)
+        r = deflate_to(&z, Z_FINISH, f, err);
     deflateEnd(&z);
     tsm_buf_release(&in);
     return r;

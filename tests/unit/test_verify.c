@@ -198,7 +198,7 @@ static void damaged_indexes_and_foreign_files_are_listed(void **state)
     put_text(at("d/4-1.tsm"), "");
     put_text(at("d/5-1.tsm"), "this is not a TSM file at all");
     put_text(at("d/1-1.tombstone"), "nor is this a tombstone");
-    put_text(at("d/7-1.tombstone"), "");
+    put_text(at("d/7-1.tombstone"), "m#!~#f\n");
     put_text(at("d/8-1.tsm.tmp"), "half");
     put_text(at("d/_00003.wal"), "\x09garbage");
     assert_int_equal(symlink("nowhere", at("d/6-1.tsm")), 0);
