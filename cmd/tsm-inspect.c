@@ -35,23 +35,25 @@ static const struct tsm_program program = {
     .name = "tsm-inspect",
     .synopsis = "[OPTION]... verify|dump|export|report [DIR|FILE]...",
     .summary = "Prove, show and export what is in TSM files.",
-    .details = "commands:\n"
-               "  verify    check every checksum, block, index, tombstone and log; a line per fault\n"
-               "  dump      keys of TSM files (with --blocks: their blocks); entries of tombstones and logs\n"
-               "  export    all points as line protocol, overlap resolved and deletes applied\n"
-               "  report    series, cardinality of measurements and tags, bytes per value and encoding\n"
-               "\n"
-               "An operand is a data directory, any directory with TSM files, or a file; without one it is\n"
-               "the data directory of -d.\n"
-               "\n"
-               "examples:\n"
-               "  tsm-inspect verify /var/lib/influxdb\n"
-               "  tsm-inspect dump --blocks data/data/db/autogen/2/000000001-000000001.tsm | sort -t "
-               "\"$(printf '\\t')\" -k4nr\n"
-               "  tsm-inspect export -b db --start 2024-05-01 data | gzip > db.lp.gz\n"
-               "  tsm-inspect report -f json data | jq '.tags[0]'\n"
-               "\n"
-               "exit status: 0 done, 1 failed, 2 wrong usage, 5 damage found\n",
+    .details =
+        "commands:\n"
+        "  verify    check every checksum, block, index, tombstone and log; a line per fault\n"
+        "  dump      keys of TSM files (with --blocks: their blocks); entries of tombstones and logs,\n"
+        "            shards of meta.db\n"
+        "  export    all points as line protocol, overlap resolved and deletes applied\n"
+        "  report    series, cardinality of measurements and tags, bytes per value and encoding\n"
+        "\n"
+        "An operand is a data directory, any directory with TSM files, or a file; without one it is\n"
+        "the data directory of -d.\n"
+        "\n"
+        "examples:\n"
+        "  tsm-inspect verify /var/lib/influxdb\n"
+        "  tsm-inspect dump --blocks data/data/db/autogen/2/000000001-000000001.tsm | sort -t "
+        "\"$(printf '\\t')\" -k4nr\n"
+        "  tsm-inspect export -b db --start 2024-05-01 data | gzip > db.lp.gz\n"
+        "  tsm-inspect report -f json data | jq '.tags[0]'\n"
+        "\n"
+        "exit status: 0 done, 1 failed, 2 wrong usage, 5 damage found\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &in.common,
@@ -75,6 +77,25 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+/* An option that the command does not have would otherwise be passed over in silence. */
+static void refuse(const struct command *c, const char *option, bool given, const char *owners)
+{
+    if (given && !strstr(owners, c->name))
+        tsm_usage(&program, "option --%s is for %s, not for %s", option, owners, c->name);
+}
+
+static void check_options(const struct command *c)
+{
+    /* In a configuration file the format may be meant for other programs. */
+    refuse(c, "format", in.format && !in.common.config, "dump and report");
+    refuse(c, "blocks", in.blocks, "dump");
+    refuse(c, "start", in.start, "export");
+    refuse(c, "end", in.end, "export");
+    refuse(c, "header", in.header, "export");
+    refuse(c, "top", in.top, "report");
+    refuse(c, "skip-corrupt", in.skip_corrupt, "dump, export and report");
+}
+
 int main(int argc, char **argv)
 {
     tsm_program_start();
@@ -84,6 +105,7 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argv[first]);
     if (!command)
         tsm_usage(&program, "unknown command '%s': verify, dump, export or report", argv[first]);
+    check_options(command);
     in.program = &program;
     in.fs = &tsm_fs_posix;
     in.operands = argv + first + 1;

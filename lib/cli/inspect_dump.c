@@ -2,12 +2,15 @@
  * entries. */
 #include "cli/inspect.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/time.h"
 #include "cli/rowset.h"
 #include "codec/block.h"
 #include "format/influx_wal.h"
+#include "format/meta_db.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
 
@@ -17,11 +20,14 @@
     "value_bytes:i"
 #define TOMBSTONE_COLUMNS "key:s first:t last:t"
 #define LOG_COLUMNS "key:s entry:s type:s values:i first:t last:t"
+#define META_COLUMNS \
+    "database:s policy:s default:i duration:s shard_duration:s group:i shard:i start:t end:t deleted:i"
 
 struct dump {
     struct tsm_inspect *in;
     struct tsm_sink *sink;
     bool several; /* files */
+    uint64_t files;
 };
 
 /* ---- TSM files ------------------------------------------------------------------------------------------
@@ -179,6 +185,72 @@ static int dump_log(struct dump *d, const char *path, struct tsm_err *err)
     return tsm_rowset_end(&l.rows, c, err);
 }
 
+/* ---- meta.db --------------------------------------------------------------------------------------------
+ */
+
+static void add_duration(struct tsm_rowset *rows, int64_t d)
+{
+    char text[TSM_TIME_TEXT_MAX];
+    tsm_rowset_text(rows, tsm_str(text, tsm_format_duration_influxql(text, d)));
+}
+
+/* One shard. A policy without groups has a row of its own (group 0), and so has a group without shards (shard
+ * 0). */
+static int meta_row(struct tsm_rowset *rows, const struct tsm_database *db, const struct tsm_rp *rp,
+                    const struct tsm_shard_group *g, uint64_t shard, struct tsm_err *err)
+{
+    tsm_rowset_text(rows, db->name);
+    tsm_rowset_text(rows, rp->name);
+    tsm_rowset_int(rows, tsm_str_eq(db->default_rp, rp->name));
+    add_duration(rows, rp->duration);
+    add_duration(rows, rp->shard_group_duration);
+    tsm_rowset_int(rows, g ? (int64_t)g->id : 0);
+    tsm_rowset_int(rows, (int64_t)shard);
+    tsm_rowset_time(rows, g ? g->start : 0);
+    tsm_rowset_time(rows, g ? g->end : 0);
+    tsm_rowset_int(rows, g && g->deleted_at);
+    return tsm_rowset_next(rows, err);
+}
+
+static int dump_policy(struct tsm_rowset *rows, const struct tsm_database *db, const struct tsm_rp *rp,
+                       struct tsm_err *err)
+{
+    int c = rp->ngroups ? TSM_OK : meta_row(rows, db, rp, NULL, 0, err);
+    for (size_t i = 0; i < rp->ngroups && c == TSM_OK; i++) {
+        const struct tsm_shard_group *g = &rp->groups[i];
+        if (g->nshards == 0)
+            c = meta_row(rows, db, rp, g, 0, err);
+        for (size_t j = 0; j < g->nshards && c == TSM_OK; j++)
+            c = meta_row(rows, db, rp, g, g->shards[j], err);
+    }
+    return c;
+}
+
+static int dump_meta(struct dump *d, const char *path, struct tsm_err *err)
+{
+    struct tsm_buf bytes = {0};
+    struct tsm_meta m = {0};
+    struct tsm_rowset rows;
+    int c = tsm_fs_read_file(d->in->fs, path, 64 << 20, &bytes, err);
+    if (c == TSM_OK) {
+        c = tsm_meta_decode(bytes.data, bytes.len, &m, err);
+        if (c != TSM_OK)
+            tsm_err_wrap(err, c, "%s", path);
+    }
+    tsm_buf_release(&bytes);
+    if (c != TSM_OK) {
+        tsm_meta_release(&m);
+        return tsm_damage_pass(&d->in->damage, err);
+    }
+    c = tsm_rowset_begin(&rows, d->sink, tsm_str_of(path), d->several, META_COLUMNS, err);
+    for (size_t i = 0; i < m.ndatabases && c == TSM_OK; i++)
+        for (size_t j = 0; j < m.databases[i].nrps && c == TSM_OK; j++)
+            c = dump_policy(&rows, &m.databases[i], &m.databases[i].rps[j], err);
+    c = tsm_rowset_end(&rows, c, err);
+    tsm_meta_release(&m);
+    return c;
+}
+
 /* ---- operands -------------------------------------------------------------------------------------------
  */
 
@@ -190,11 +262,14 @@ static bool ends_with(const char *name, const char *suffix)
 
 static int dump_file(struct dump *d, const char *path, struct tsm_err *err)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     uint32_t id;
+    d->files++;
+    if (strcmp(name, "meta.db") == 0)
+        return dump_meta(d, path, err);
     if (ends_with(path, ".tombstone"))
         return dump_tombstone(d, path, err);
-    if (tsm_influx_wal_name(tsm_str_of(slash ? slash + 1 : path), &id))
+    if (tsm_influx_wal_name(tsm_str_of(name), &id))
         return dump_log(d, path, err);
     return dump_tsm(d, path, err);
 }
@@ -218,7 +293,7 @@ static int dump_source(struct dump *d, const struct tsm_source *s, struct tsm_er
         if (!tsm_file_name_parse(tsm_str_of(l.names[i]), ".tsm", &name))
             continue;
         char *path = tsm_path_join(s->path, l.names[i]);
-        c = dump_tsm(d, path, err);
+        c = dump_file(d, path, err);
         tsm_free(path);
     }
     tsm_names_release(&l);
@@ -238,6 +313,9 @@ int tsm_inspect_dump(struct tsm_inspect *in, int *status, struct tsm_err *err)
         c = dump_source(&d, &s.items[i], err);
     c = tsm_inspect_close_sink(in, d.sink, format, c, err);
     tsm_sources_release(&s);
+    if (c == TSM_OK && in->common.summary)
+        fprintf(stderr, "{\"files\":%llu,\"left_out\":%llu}\n", (unsigned long long)d.files,
+                (unsigned long long)in->skipped);
     *status = in->skipped ? TSM_EXIT_CORRUPT : TSM_EXIT_OK;
     return c;
 }

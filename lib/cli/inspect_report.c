@@ -135,8 +135,15 @@ int tsm_inspect_report(struct tsm_inspect *in, int *status, struct tsm_err *err)
             tsm_shard_close(shard);
         }
     }
-    if (c == TSM_OK)
-        c = print_report(in, tsm_report_finish(r), err);
+    if (c == TSM_OK) {
+        const struct tsm_report_view *v = tsm_report_finish(r);
+        c = print_report(in, v, err);
+        if (c == TSM_OK && in->common.summary)
+            fprintf(stderr,
+                    "{\"shards\":%" PRIu64 ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"series\":%" PRIu64
+                    ",\"values\":%" PRIu64 ",\"left_out\":%" PRIu64 "}\n",
+                    v->shards, v->files, v->file_bytes, v->series, v->values, in->skipped);
+    }
     tsm_report_free(r);
     tsm_sources_release(&s);
     *status = in->skipped ? TSM_EXIT_CORRUPT : TSM_EXIT_OK;

@@ -39,24 +39,28 @@ static void add_count(struct tsm_buf *b, const char *before, uint64_t n, const c
 static void say_result(const struct tsm_inspect *in, const struct tsm_verify_stats *s)
 {
     struct tsm_buf b = {0};
-    add_count(&b, "", s->files, "TSM file");
-    add_count(&b, " of ", s->bytes, "byte");
-    add_count(&b, " with ", s->keys, "key");
-    add_count(&b, ", ", s->blocks, "block");
-    add_count(&b, ", ", s->values, "value");
+    if (s->files) {
+        add_count(&b, "; ", s->files, "TSM file");
+        add_count(&b, " of ", s->bytes, "byte");
+        add_count(&b, " with ", s->keys, "key");
+        add_count(&b, ", ", s->blocks, "block");
+        add_count(&b, ", ", s->values, "value");
+    }
     if (s->tombstones)
         add_count(&b, "; ", s->tombstones, "tombstone file");
     if (s->segments)
         add_count(&b, "; ", s->segments, "log segment");
     if (s->metas)
         tsm_buf_puts(&b, "; meta.db");
+    if (b.len == 0)
+        tsm_buf_puts(&b, "; nothing");
     if (s->faults + s->unreadable == 0)
         tsm_buf_puts(&b, ": sound");
     else
         add_count(&b, ": ", s->faults, "fault");
     if (s->unreadable)
         tsm_buf_printf(&b, ", %" PRIu64 " not readable", s->unreadable);
-    tsm_inspect_say(in, "%s", tsm_buf_cstr(&b));
+    tsm_inspect_say(in, "%s", tsm_buf_cstr(&b) + 2);
     tsm_buf_release(&b);
 }
 
@@ -83,6 +87,8 @@ int tsm_inspect_verify(struct tsm_inspect *in, int *status, struct tsm_err *err)
     };
     for (size_t i = 0; i < in->noperands; i++) {
         struct tsm_err failure;
+        if (in->common.verbose)
+            tsm_inspect_say(in, "verifying %s", in->operands[i]);
         v.db = tsm_inspect_database(in, in->operands[i]);
         v.rp = tsm_str_of(in->common.rp);
         int r = tsm_verify_path(&v, in->operands[i], &failure);

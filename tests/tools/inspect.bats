@@ -22,6 +22,13 @@ influxd_data() {
     cp "$golden/influxd-drop.tombstone" data/data/db/autogen/1/000000001-000000001.tombstone
     cp "$golden/influxd-values.tsm" data/data/db/autogen/1/000000002-000000001.tsm
     cp "$golden/all.wal" data/wal/db/autogen/1/_00001.wal
+    add_meta
+}
+
+# A meta.db, of other databases.
+add_meta() {
+    mkdir -p data/meta
+    cp "$golden/meta.db" data/meta/meta.db
 }
 
 # A small file with a seal: keys m,t=0 … m,t=4, a block of 20 values each.
@@ -45,7 +52,7 @@ damage() {
     echo "$stderr"
     [ "$status" -eq 0 ]
     [ -z "$output" ]
-    [[ $stderr == *"3 TSM files of "*" bytes with "*"; 1 tombstone file; 1 log segment: sound"* ]]
+    [[ $stderr == *"3 TSM files of "*" bytes with "*"; 1 tombstone file; 1 log segment; meta.db: sound"* ]]
     run --separate-stderr tsm-inspect verify -q data
     [ "$status" -eq 0 ]
     [ -z "$output$stderr" ]
@@ -128,8 +135,6 @@ damage() {
 
 @test "verify: a shard that meta.db does not know is a note" {
     influxd_data
-    mkdir data/meta
-    cp "$golden/meta.db" data/meta/meta.db
     run --separate-stderr tsm-inspect verify data
     echo "$stderr"
     [ "$status" -eq 0 ]
@@ -166,6 +171,10 @@ damage() {
     sealed data/data/one/autogen/1/000000001-000000001.tsm
     sealed data/data/two/autogen/2/000000001-000000001.tsm
     damage data/data/two/autogen/2/000000001-000000001.tsm 20
+    run --separate-stderr tsm-inspect verify -q -b one data
+    [ "$status" -eq 5 ]
+    [[ $output == "data/meta/meta.db: "* ]] # without it the data belongs to no database
+    add_meta
     tsm-inspect verify -q -b one data
     run tsm-inspect verify -q -b two -p autogen data
     [ "$status" -eq 5 ]
@@ -179,8 +188,21 @@ damage() {
     TSM_DB=x tsm-inspect dump data/data/one/autogen/1/000000001-000000001.tsm
 }
 
+@test "--summary json of the other commands, and -v" {
+    influxd_data
+    run --separate-stderr tsm-inspect dump --summary json data
+    [ "$(jq .files <<<"$stderr")" -eq 2 ]
+    run --separate-stderr tsm-inspect report --summary json data
+    [ "$(jq .files <<<"$stderr")" -eq 2 ]
+    for command in verify export report; do
+        run --separate-stderr tsm-inspect "$command" -v data
+        [[ $stderr == *"ing data"* ]]
+    done
+}
+
 @test "wrong usage exits 2" {
-    for args in "" "check" "verify --nosuch" "report -f xml" "dump --top x" "export --start yesterday x" "verify -j"; do
+    for args in "" "check" "verify --nosuch" "report -f xml" "dump --top x" "export --start yesterday x" "verify -j" \
+        "verify --top 3 x" "export -f csv x" "export --blocks x" "dump --header x" "report --end 2020-01-01 x" "verify --skip-corrupt x"; do
         # shellcheck disable=SC2086
         run --separate-stderr tsm-inspect $args
         echo "$args: $status $stderr"
@@ -221,6 +243,11 @@ damage() {
     [ "${lines[0]}" = $'key\tentry\ttype\tvalues\tfirst\tlast' ]
     grep -q $'^all,host=b#!~#f\twrite\tfloat\t4\t1970' <<<"$output"
     grep -q $'^all,host=b#!~#f\tdelete\t' <<<"$output"
+    run tsm-inspect dump "$golden/meta.db"
+    echo "$output"
+    [ "${lines[0]}" = $'database\tpolicy\tdefault\tduration\tshard_duration\tgroup\tshard\tstart\tend\tdeleted' ]
+    grep -qP '^zeta db\tmonat\t1\t30d\t1d\t0\t0\t' <<<"$output"
+    grep -qP '^alpha\tautogen\t0\t0s\t1w\t3\t0\t.*\t1$' <<<"$output" # its shard was dropped
     influxd_data
     run tsm-inspect dump data
     [[ ${lines[0]} == $'name\tkey\t'* ]]
