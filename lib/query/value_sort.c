@@ -77,7 +77,7 @@ static void break_patterns(const struct sorter *s, size_t a, size_t b)
         size_t other = random & mask;
         if (other >= n)
             other -= n;
-        swap(s, at - 1 + i, a + other);
+        swap(s, at + i, a + other);
     }
 }
 

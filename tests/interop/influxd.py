@@ -81,11 +81,12 @@ def available():
 
 
 class Influxd:
-    def __init__(self, directory, cold="10m", full="4h", data=""):
+    def __init__(self, directory, cold="10m", full="4h", data="", processors=None):
         """cold: how soon an idle cache is written to a TSM file; full: how soon an idle shard is compacted
-        fully; data: more lines of the [data] section."""
+        fully; data: more lines of the [data] section; processors: how many it uses (None: all)."""
         self.directory = os.path.abspath(directory)
         self.settings = {"cold": cold, "full": full, "data": data}
+        self.environment = dict(os.environ, **({"GOMAXPROCS": str(processors)} if processors else {}))
         self.process = None
         self.connection = None
 

@@ -112,6 +112,14 @@ SELECT last(v) FROM many
 SELECT stddev(v), mode(n) FROM many
 SELECT percentile(n, 10), percentile(n, 50), percentile(n, 99.9) FROM many
 SELECT count(distinct(v)) FROM many
+SELECT mode(v) FROM many
+SELECT mode(v) FROM cpu
+SELECT mode(v) FROM many WHERE n < 1500
+SELECT percentile(v, 7) FROM many
+SELECT percentile(v, 22.5) FROM many WHERE n < 1200
+SELECT percentile(v, 46) FROM many
+SELECT percentile(v, 64) FROM many WHERE n >= 700
+SELECT percentile(humidity, 30), devid FROM shared
 SELECT sum(v) FROM many WHERE time >= '2020-03-03T00:10:00Z' AND time < '2020-03-03T00:20:00Z' GROUP BY time(1m)
 SELECT count(v) FROM many WHERE time >= '2020-03-03T00:00:00Z' AND time < '2020-03-03T01:00:00Z' GROUP BY time(7m)
 SELECT sum(n) FROM many WHERE time >= '2020-03-03T00:00:00Z' AND time < '2020-03-03T01:00:00Z' GROUP BY time(7m, 3m)
@@ -370,6 +378,10 @@ SELECT count(s) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-04' GROU
 SELECT last(b) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-04' GROUP BY time(6h) fill(previous)
 SELECT last(s) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-04' GROUP BY time(6h) fill(3)
 SELECT last(s) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-04' GROUP BY time(6h) fill(linear)
+SELECT first(v), s FROM cpu WHERE time >= '2020-02-28' AND time < '2020-03-04' GROUP BY time(6h) fill(0)
+SELECT first(s), q, host FROM cpu WHERE time >= '2020-02-28' AND time < '2020-03-04' GROUP BY time(6h), host fill(-3.5) ORDER BY time DESC
+SELECT percentile(i, 50), region FROM cpu WHERE time >= '2020-02-28' AND time < '2020-03-04' GROUP BY region, time(6h) fill(100)
+SELECT max(q), v, i, b FROM cpu WHERE time >= '2020-02-28' AND time < '2020-03-12' GROUP BY time(6h) fill(-3.5)
 SELECT distinct(i) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-04' GROUP BY time(1d)
 SELECT count(v) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-03' GROUP BY time(0s)
 SELECT count(v) FROM cpu WHERE time >= '2020-03-02' AND time < '2020-03-03' GROUP BY time(-1h)
