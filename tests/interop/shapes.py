@@ -5,6 +5,7 @@ reads only data without common timestamps).
 """
 
 import random
+import zlib
 
 from dataset import DAY, END, HOUR, START
 
@@ -229,7 +230,7 @@ SELECT count(host) FROM cpu
 SELECT max(host) FROM cpu
 SELECT count(v) FROM cpu WHERE time > now()
 SELECT count(v) FROM cpu WHERE time < now()
-SELECT count(v) FROM cpu WHERE time > now() - 10000w
+SELECT v FROM cpu WHERE time > now() - 10000w LIMIT 4
 SELECT v FROM cpu WHERE time = 0
 SELECT v FROM cpu WHERE time >= '2020-03-05' AND time < '2020-03-06'
 SELECT v FROM cpu WHERE time >= '2020-03-05 06:00:00' AND time < '2020-03-05 12:00:00'
@@ -683,7 +684,7 @@ def all_shapes(generated=400, seed=20200301):
         if text not in seen:
             seen.add(text)
             made.append(text)
-    shapes = [Shape(text, EPOCHS[i % len(EPOCHS)]) for i, text in enumerate(texts + made)]
+    shapes = [Shape(text, EPOCHS[zlib.crc32(text.encode()) % len(EPOCHS)]) for text in texts + made]
     for text in ["SELECT v FROM cpu", "SHOW MEASUREMENTS", "SHOW SERIES", "SHOW TAG KEYS", "SHOW FIELD KEYS",
                  "SHOW RETENTION POLICIES", "SHOW TAG VALUES WITH KEY = host"]:
         for database in ["", "nosuch", "empty"]:
