@@ -1,6 +1,7 @@
 /* store/sources.c: finding the shards that operands stand for. */
 #include "store/sources.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,10 +36,12 @@ static struct tsm_source *add(struct tsm_sources *s)
     return &s->items[s->n++];
 }
 
-static bool is_dir(const struct tsm_fs *fs, const char *path)
+int tsm_is_dir(const struct tsm_fs *fs, const char *path, bool *is, struct tsm_err *err)
 {
-    struct tsm_fs_stat st;
-    return fs->stat(fs->ctx, path, &st) == 0 && st.is_dir;
+    struct tsm_fs_stat st = {0};
+    int e = fs->stat(fs->ctx, path, &st);
+    *is = e == 0 && st.is_dir;
+    return e == 0 || e == -ENOENT ? TSM_OK : tsm_err_sys(err, -e, "open %s", path);
 }
 
 /* ---- a data directory ---------------------------------------------------------------------------------- */
@@ -55,15 +58,20 @@ static int list_dirs(const struct tsm_fs *fs, const char *dir, struct tsm_names 
         return r;
     size_t n = 0;
     for (size_t i = 0; i < out->n; i++) {
+        bool is = false;
         char *path = tsm_path_join(dir, out->names[i]);
-        if (is_dir(fs, path) && strcmp(out->names[i], SERIES_DIR) != 0)
+        if (r == TSM_OK)
+            r = tsm_is_dir(fs, path, &is, err);
+        if (is && strcmp(out->names[i], SERIES_DIR) != 0)
             out->names[n++] = out->names[i];
         else
             tsm_free(out->names[i]);
         tsm_free(path);
     }
     out->n = n;
-    return TSM_OK;
+    if (r != TSM_OK)
+        tsm_names_release(out);
+    return r;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -124,15 +132,17 @@ static int add_policy(const struct tsm_fs *fs, const char *dir, const char *db, 
         return r;
     size_t first = s->n;
     struct tsm_str db_name = tsm_str_of(keep(s, db)), rp_name = tsm_str_of(keep(s, rp));
-    for (size_t i = 0; i < l.n; i++) {
+    for (size_t i = 0; i < l.n && r == TSM_OK; i++) {
         uint64_t id;
+        bool has_wal;
         if (!tsm_parse_uint(tsm_str_of(l.names[i]), &id) || l.names[i][0] == '0')
             continue;
         struct tsm_source *source = add(s);
         char *path = tsm_path_shard(dir, db_name, rp_name, id),
              *wal = tsm_path_wal(dir, db_name, rp_name, id);
         *source = (struct tsm_source){.db = db_name, .rp = rp_name, .id = id, .path = keep(s, path)};
-        if (is_dir(fs, wal))
+        r = tsm_is_dir(fs, wal, &has_wal, err);
+        if (r == TSM_OK && has_wal)
             source->wal = keep(s, wal);
         tsm_free(path);
         tsm_free(wal);
@@ -140,7 +150,7 @@ static int add_policy(const struct tsm_fs *fs, const char *dir, const char *db, 
     tsm_names_release(&l);
     if (s->n > first)
         qsort(s->items + first, s->n - first, sizeof *s->items, compare_sources);
-    return TSM_OK;
+    return r;
 }
 
 static bool is_wanted(const char *name, struct tsm_str filter)
@@ -219,8 +229,10 @@ static int add_tree(const struct tsm_fs *fs, const char *dir, unsigned depth, st
         source->wal = has_log(&l) ? source->path : NULL;
     }
     for (size_t i = 0; i < l.n && r == TSM_OK; i++) {
+        bool is;
         char *path = tsm_path_join(dir, l.names[i]);
-        if (is_dir(fs, path))
+        r = tsm_is_dir(fs, path, &is, err);
+        if (r == TSM_OK && is)
             r = add_tree(fs, path, depth + 1, s, err);
         tsm_free(path);
     }

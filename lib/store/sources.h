@@ -37,6 +37,9 @@ void tsm_sources_release(struct tsm_sources *s);
 int tsm_source_open(const struct tsm_fs *fs, const struct tsm_source *s, const struct tsm_damage *damage,
                     struct tsm_shard **shard, struct tsm_err *err);
 
+/* Whether path is a directory; one that is not there is none, any other failure is an error: nothing is
+ * passed over because the disk failed. */
+int tsm_is_dir(const struct tsm_fs *fs, const char *path, bool *is, struct tsm_err *err);
 /* DIR has a folder data or a meta/meta.db. */
 bool tsm_is_data_dir(const struct tsm_fs *fs, const char *dir);
 

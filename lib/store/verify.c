@@ -1,6 +1,7 @@
 /* store/verify.c: walking a directory for everything that can be verified. */
 #include "store/verify.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -254,9 +255,11 @@ static int verify_dir(struct tsm_verify *v, const char *dir, const struct owner 
     for (size_t i = 0; i < l.n && r == TSM_OK; i++) {
         if (ends_with(l.names[i], ".tsm"))
             continue;
+        bool is;
         char *path = tsm_path_join(dir, l.names[i]);
-        struct tsm_fs_stat st;
-        if (v->fs->stat(v->fs->ctx, path, &st) == 0 && st.is_dir)
+        if (tsm_is_dir(v->fs, path, &is, &failure) != TSM_OK)
+            r = tsm_verify_failure(v, &failure, err);
+        else if (is)
             r = verify_dir(v, path, &(struct owner){0}, depth + 1, err);
         else
             r = verify_other(v, &l, path, err);
@@ -325,13 +328,16 @@ static int walk_levels(const struct data_dir *d, const char *path, const char *l
     r = TSM_OK;
     for (size_t i = 0; i < l.n && r == TSM_OK; i++) {
         char *child = tsm_path_join(path, l.names[i]);
-        struct tsm_fs_stat st;
-        bool is_dir = v->fs->stat(v->fs->ctx, child, &st) == 0 && st.is_dir;
-        if (!is_wanted(v, depth, l.names[i]))
-            is_dir = false;
-        if (is_dir && depth == 2) {
+        bool is;
+        if (!is_wanted(v, depth, l.names[i])) {
+            tsm_free(child);
+            continue;
+        }
+        if (tsm_is_dir(v->fs, child, &is, &failure) != TSM_OK) {
+            r = tsm_verify_failure(v, &failure, err);
+        } else if (is && depth == 2) {
             r = verify_shard(d, level[0], level[1], child, err);
-        } else if (is_dir) {
+        } else if (is) {
             level[depth] = l.names[i];
             r = walk_levels(d, child, level, depth + 1, err);
         }
@@ -357,18 +363,17 @@ static int verify_data_dir(struct tsm_verify *v, const char *dir, struct tsm_err
     int r = check_choice(v, dir, err);
     if (r != TSM_OK)
         return r;
+    struct tsm_err failure;
+    struct tsm_fs_stat st;
     char *path = tsm_path_meta(dir);
-    if (tsm_fs_exists(v->fs, path)) {
-        r = verify_meta(v, path, err);
-        if (r == TSM_OK && tsm_meta_load(v->fs, dir, &meta, NULL) == TSM_OK)
-            d.meta = &meta;
-    } else {
-        struct tsm_err failure;
-        if (tsm_meta_load(v->fs, dir, &meta, &failure) == TSM_OK)
-            r = tsm_verify_report(v, TSM_FINDING_NOTE, err, "%s: not there, no database is known", path);
-        else
-            r = tsm_verify_failure(v, &failure, err);
-    }
+    bool missing = v->fs->stat(v->fs->ctx, path, &st) == -ENOENT;
+    v->stats.metas += !missing;
+    if (tsm_meta_load(v->fs, dir, &meta, &failure) != TSM_OK)
+        r = tsm_verify_failure(v, &failure, err);
+    else if (missing)
+        r = tsm_verify_report(v, TSM_FINDING_NOTE, err, "%s: not there, no database is known", path);
+    else
+        d.meta = &meta;
     tsm_free(path);
     const char *level[2];
     path = tsm_path_join(dir, "data");

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "codec/block.h"
+#include "faulty_fs.h"
 #include "format/meta_db.h"
 #include "format/tsm_reader.h"
 #include "format/tsm_writer.h"
@@ -318,6 +319,49 @@ static void a_closed_output_stops_the_run(void **state)
     assert_int_equal(calls, 1);
 }
 
+/* Each call that fails once: said, as not readable, and never taken for sound or for damage. */
+static void a_failing_disk_is_said(void **state)
+{
+    (void)state;
+    char d[160];
+    snprintf(d, sizeof d, "%s/failing", dir);
+    char *shard = tsm_path_shard(d, TSM_STR("db"), TSM_STR("autogen"), 1);
+    char *wal = tsm_path_wal(d, TSM_STR("db"), TSM_STR("autogen"), 1);
+    char *tsm = tsm_path_join(shard, "000000001-000000001.tsm");
+    char *tombstone = tsm_path_join(shard, "000000001-000000001.tombstone");
+    char *segment = tsm_path_join(wal, "_00001.wal"), *meta = tsm_path_meta(d);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, shard, NULL), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, wal, NULL), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("failing/meta"), NULL), TSM_OK);
+    copy(GOLDEN "influxd-types.tsm", tsm);
+    copy(GOLDEN "influxd-drop.tombstone", tombstone);
+    copy(GOLDEN "all.wal", segment);
+    copy(GOLDEN "meta.db", meta);
+
+    struct faulty_fs f;
+    faulty_fs_init(&f);
+    f.kinds = FAULTY_OPEN | FAULTY_READ;
+    long silent = 0;
+    for (f.fail_at = 1; f.fail_at < 1000; f.fail_at++) {
+        struct tsm_verify v = {.fs = &f.fs, .jobs = 1, .report = note_finding};
+        struct tsm_err err;
+        f.calls = 0;
+        found.n = 0;
+        int r = tsm_verify_path(&v, d, &err);
+        assert_int_equal(v.stats.faults, 0);
+        if (f.calls < f.fail_at)
+            break;
+        silent += v.stats.unreadable == 0 && r == TSM_OK;
+    }
+    assert_in_range(f.fail_at, 20, 100);
+    /* Whether DIR/data, meta.db or a tombstone is there is asked of stat alone; they are missed when they are
+     * used. */
+    assert_in_range(silent, 0, 2);
+    char *paths[] = {shard, wal, tsm, tombstone, segment, meta};
+    for (size_t i = 0; i < 6; i++)
+        tsm_free(paths[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_data_directory_is_matched_with_its_meta),
         cmocka_unit_test(nothing_to_verify_is_an_error),
         cmocka_unit_test(a_closed_output_stops_the_run),
+        cmocka_unit_test(a_failing_disk_is_said),
     };
     return cmocka_run_group_tests(tests, make_temp, remove_temp);
 }
