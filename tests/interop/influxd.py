@@ -110,7 +110,7 @@ class Influxd:
         with open(path, "w") as f:
             f.write(CONFIG.format(dir=self.directory, rpc=rpc, http=self.port, **self.settings))
         with open(os.path.join(self.directory, "influxd.log"), "w") as log:
-            self.process = subprocess.Popen(["influxd", "-config", path], stdin=subprocess.DEVNULL, env=dict(os.environ, GOMAXPROCS="1"),
+            self.process = subprocess.Popen(["influxd", "-config", path], stdin=subprocess.DEVNULL, env=self.environment,
                                             stdout=log, stderr=log, preexec_fn=_die_with_parent)
         _running.append(self)
         deadline = time.monotonic() + START_SECONDS
