@@ -143,9 +143,10 @@ struct tsm_agg_result {
     union tsm_num *v;
     struct tsm_agg_origin *origins; /* only when visible */
     size_t n, cap;
-    /* percentile() gave nothing for some interval: influxd's iterator says that it is at its end then. */
-    bool gaps, gap_first; /* gap_first: for the first interval */
-    size_t gap_at;        /* points before the first gap */
+    /* Intervals for which percentile() gave nothing: see select_aggregate.c. */
+    size_t lead_gaps; /* before the first point */
+    size_t gaps;      /* since the last point */
+    size_t broken_at; /* points before the first two in a row between or behind points; SIZE_MAX: none */
 };
 struct tsm_agg_group {
     struct tsm_agg_result *results; /* per call */
@@ -170,9 +171,15 @@ void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v,
 /* What the time column shows for an interval. */
 int64_t tsm_agg_shown_time(const struct tsm_agg_reducer *k, int64_t window);
 
-/* Whether influxd's sorted merge puts x before y where their times are equal: it compares the tags that stand
- * beside the point. */
-bool tsm_agg_tags_less(const struct tsm_run *r, const struct tsm_agg_origin *x,
-                       const struct tsm_agg_origin *y, bool descending);
+/* influxd's sorted merge compares the strings that stand beside points of one time. */
+struct tsm_agg_ties {
+    const struct tsm_run *r;
+    bool descending;
+    struct tsm_cursor cursors[2]; /* for string fields */
+};
+void tsm_agg_ties_init(struct tsm_agg_ties *t, const struct tsm_run *r, bool descending);
+void tsm_agg_ties_release(struct tsm_agg_ties *t);
+bool tsm_agg_ties_less(struct tsm_agg_ties *t, const struct tsm_agg_origin *x,
+                       const struct tsm_agg_origin *y);
 
 #endif

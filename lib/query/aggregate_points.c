@@ -25,6 +25,7 @@ void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v, c
     if (o)
         r->origins[r->n] = *o;
     r->n++;
+    r->gaps = 0;
 }
 
 /* Without intervals the time is the start of the range; 1970 when it has none. */
@@ -125,40 +126,71 @@ static void join_series(const struct tsm_agg_wave *w, const struct tsm_agg_membe
     tsm_free(in);
 }
 
-bool tsm_agg_tags_less(const struct tsm_run *r, const struct tsm_agg_origin *x,
-                       const struct tsm_agg_origin *y, bool descending)
+void tsm_agg_ties_init(struct tsm_agg_ties *t, const struct tsm_run *r, bool descending)
 {
-    const struct tsm_shape *s = r->shape;
-    size_t nt = r->plan->ntags;
-    for (size_t a = 0; a < s->naux && s->aux[a].type == TSM_DATA_TAG; a++) {
-        struct tsm_str vx = x->unit->values[x->series * nt + s->aux[a].index];
-        struct tsm_str vy = y->unit->values[y->series * nt + s->aux[a].index];
-        if (vx.n == 0 || vy.n == 0)
+    *t = (struct tsm_agg_ties){.r = r, .descending = descending};
+}
+
+void tsm_agg_ties_release(struct tsm_agg_ties *t)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (t->cursors[i].scan)
+            tsm_cursor_release(&t->cursors[i]);
+}
+
+/* A tag of the series, or a field of it at the point's time. False when there is none. */
+static bool aux_string(struct tsm_agg_ties *t, const struct tsm_aux *a, const struct tsm_agg_origin *o,
+                       struct tsm_cursor *c, struct tsm_str *s)
+{
+    const struct tsm_plan *p = t->r->plan;
+    if (a->type == TSM_DATA_TAG) {
+        *s = o->unit->values[o->series * p->ntags + a->index];
+        return s->n != 0;
+    }
+    uint32_t key = o->unit->keys[o->series * p->nfields + a->index];
+    if (key == TSM_NO_KEY)
+        return false;
+    if (!c->scan)
+        tsm_cursor_init(c);
+    if (tsm_cursor_start(c, o->unit->shard, key, TSM_VEC_STRING, o->t, o->t, NULL) || c->n == 0)
+        return false; /* an error shows when the field is read for the answer */
+    *s = c->v.s[0];
+    return true;
+}
+
+bool tsm_agg_ties_less(struct tsm_agg_ties *t, const struct tsm_agg_origin *x, const struct tsm_agg_origin *y)
+{
+    const struct tsm_shape *s = t->r->shape;
+    for (size_t i = 0; i < s->naux; i++) {
+        const struct tsm_aux *a = &s->aux[i];
+        struct tsm_str sx, sy;
+        if (a->vec != TSM_VEC_STRING || a->index == SIZE_MAX || !aux_string(t, a, x, &t->cursors[0], &sx) ||
+            !aux_string(t, a, y, &t->cursors[1], &sy))
             return false;
-        int c = tsm_str_cmp(vx, vy);
+        int c = tsm_str_cmp(sx, sy);
         if (c)
-            return descending ? c > 0 : c < 0;
+            return t->descending ? c > 0 : c < 0;
     }
     return false;
 }
 
 struct tie { /* the series of m, as inputs of a merge */
-    const struct tsm_run *r;
+    struct tsm_agg_ties ties;
     const struct tsm_agg_member *m;
-    bool backwards; /* input 0 is the last series */
+    const struct tsm_merge_input *in;
 };
 
-static struct tsm_agg_origin origin_of(const struct tie *tie, uint32_t input)
+static struct tsm_agg_origin origin_of(const struct tie *tie, struct tsm_row_ref ref)
 {
-    uint32_t s = tie->backwards ? tie->m->n - 1 - input : input;
-    return (struct tsm_agg_origin){tie->m->unit, tie->m->from + s, 0};
+    uint32_t s = tie->ties.descending ? tie->m->n - 1 - ref.input : ref.input;
+    return (struct tsm_agg_origin){tie->m->unit, tie->m->from + s, tie->in[ref.input].t[ref.row]};
 }
 
-static bool tags_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+static bool ends_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 {
-    const struct tie *tie = ctx;
-    struct tsm_agg_origin ox = origin_of(tie, x.input), oy = origin_of(tie, y.input);
-    return tsm_agg_tags_less(tie->r, &ox, &oy, tie->backwards);
+    struct tie *tie = ctx;
+    struct tsm_agg_origin ox = origin_of(tie, x), oy = origin_of(tie, y);
+    return tsm_agg_ties_less(&tie->ties, &ox, &oy);
 }
 
 /* first() and last() over everything: influxd asks for two rows of the sorted merge, and takes the better
@@ -168,7 +200,7 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
 {
     bool last = w->a->calls[call].call->fn == TSM_FN_LAST;
     struct joining j = {.c = &w->a->calls[call], .to = to};
-    struct tie tie = {w->a->r, m, last};
+    struct tie tie = {.m = m};
     struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
     size_t total = 0;
     for (uint32_t i = 0; i < m->n; i++) {
@@ -177,7 +209,10 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
         total += part.n;
     }
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? tags_less : NULL, &tie, order);
+    tsm_agg_ties_init(&tie.ties, w->a->r, last);
+    tie.in = in;
+    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? ends_less : NULL, &tie, order);
+    tsm_agg_ties_release(&tie.ties);
     for (size_t i = 0; i < total && i < 2; i++) {
         uint32_t s = last ? m->n - 1 - order[i].input : order[i].input;
         struct tsm_agg_part part = tsm_agg_part(w, m, s, call);
@@ -523,7 +558,7 @@ void tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct
     g->results = tsm_calloc(w->a->ncalls, sizeof *g->results);
     for (size_t c = 0; c < w->a->ncalls; c++) {
         struct tsm_agg_reducer k = {w, &w->a->calls[c], c, from, to, &g->results[c], w->a->r->c->descending};
-        k.out->gap_at = SIZE_MAX;
+        k.out->broken_at = SIZE_MAX;
         if (k.c->method == TSM_AGG_VALUES)
             tsm_agg_reduce_values(&k);
         else if (k.c->method != TSM_AGG_NONE)

@@ -111,6 +111,16 @@ static bool percentile_at(size_t n, double percentile, size_t *at)
     return true;
 }
 
+static void note_gap(struct tsm_agg_reducer *k)
+{
+    struct tsm_agg_result *r = k->out;
+    r->gaps++;
+    if (r->n == 0)
+        r->lead_gaps++;
+    else if (r->gaps == 2 && r->broken_at == SIZE_MAX)
+        r->broken_at = r->n;
+}
+
 struct distinct { /* for sorting by time, then value */
     int64_t t;
     union tsm_num v;
@@ -182,10 +192,7 @@ static void reduce_run(struct values *g, int64_t window, size_t from, size_t to)
         return;
     }
     if (fn == TSM_FN_PERCENTILE && !percentile_at(n, k->c->call->percentile, &at)) {
-        if (!k->out->gaps)
-            k->out->gap_at = k->out->n;
-        k->out->gaps = true;
-        k->out->gap_first = k->out->gap_first || from == 0;
+        note_gap(k);
         return;
     }
     if (fn == TSM_FN_MODE || (fn == TSM_FN_PERCENTILE && k->c->visible)) {
@@ -226,8 +233,7 @@ static void reduce_untimed(struct values *g)
         out = v[at];
         tsm_agg_add_result(k, t, out, NULL);
     } else {
-        k->out->gaps = k->out->gap_first = true;
-        k->out->gap_at = 0;
+        note_gap(k);
     }
     tsm_free(v);
 }
@@ -262,34 +268,44 @@ static void list_parts(struct values *g, bool *several)
 }
 
 struct tie { /* the parts from `first` on are the inputs of a merge */
+    struct tsm_agg_ties ties;
     const struct values *g;
     size_t first;
 };
 
-/* influxd compares tags where times are equal. */
-static bool tags_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+static struct tsm_agg_origin origin_of(const struct tie *tie, struct tsm_row_ref ref)
 {
-    const struct tie *tie = ctx;
-    const struct tsm_agg_origin *o = tie->g->origins + tie->first;
-    return tsm_agg_tags_less(tie->g->k->w->a->r, &o[x.input], &o[y.input], tie->g->k->descending);
+    struct tsm_agg_origin o = tie->g->origins[tie->first + ref.input];
+    o.t = tie->g->in[tie->first + ref.input].t[ref.row];
+    return o;
+}
+
+static bool values_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+{
+    struct tie *tie = ctx;
+    struct tsm_agg_origin ox = origin_of(tie, x), oy = origin_of(tie, y);
+    return tsm_agg_ties_less(&tie->ties, &ox, &oy);
 }
 
 /* By the sorted merge of the series of each shard; shard after shard, as their times do not overlap. */
 static void order_merged(struct values *g, bool several)
 {
     bool descending = g->k->descending;
-    tsm_tie_less *less = g->k->w->a->r->shape->naux ? tags_less : NULL;
+    tsm_tie_less *less = g->k->w->a->r->shape->naux ? values_less : NULL;
+    struct tie tie = {.g = g};
+    tsm_agg_ties_init(&tie.ties, g->k->w->a->r, descending);
     size_t done = 0;
     for (size_t from = 0, to; from < g->nparts; from = to) {
         size_t n = 0;
         for (to = from; to < g->nparts && (several || g->origins[to].unit == g->origins[from].unit); to++)
             n += g->parts[to].n;
-        struct tie tie = {g, from};
+        tie.first = from;
         tsm_merge_rows(g->in + from, to - from, descending, less, &tie, g->order + done);
         for (size_t i = 0; i < n; i++)
             g->order[done + i].input += (uint32_t)from;
         done += n;
     }
+    tsm_agg_ties_release(&tie.ties);
 }
 
 static void order_values(struct values *g, bool several)

@@ -112,6 +112,67 @@ int tsm_run_columns(struct tsm_run_output *o, struct tsm_program_space *space, c
     return TSM_OK;
 }
 
+struct tsm_cells tsm_cells_from(struct tsm_cells c, size_t from)
+{
+    size_t size = c.type == TSM_CELL_STRING ? sizeof(struct tsm_str) : c.type == TSM_CELL_BOOLEAN ? 1 : 8;
+    c.v.b += from * size;
+    if (c.nulls)
+        c.nulls += from;
+    return c;
+}
+
+static const uint8_t *filled_column(const struct tsm_shape *s, size_t column, uint8_t *const *filled)
+{
+    const struct tsm_out_column *c = &s->columns[column];
+    return column && !c->program && c->input != SIZE_MAX ? filled[c->input] : NULL;
+}
+
+/* The end of the run of rows, from `from` on, in which no column changes its type. */
+static size_t same_types(const struct tsm_shape *s, size_t from, size_t n, uint8_t *const *filled)
+{
+    size_t end = n;
+    for (size_t i = 1; i < s->ncolumns; i++) {
+        const uint8_t *f = filled_column(s, i, filled);
+        for (size_t k = from + 1; f && k < end; k++)
+            if (f[k] != f[from])
+                end = k;
+    }
+    return end;
+}
+
+int tsm_run_give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, uint8_t *const *filled,
+                 struct tsm_err *err)
+{
+    const struct tsm_shape *s = r->shape;
+    const struct tsm_expr *value = tsm_run_fill_value(r);
+    struct tsm_rows all = {n, cells};
+    if (!filled || !value)
+        return r->sink->rows(r->sink, &all, err);
+    struct tsm_cells *part = tsm_calloc(s->ncolumns, sizeof *part);
+    bool integer = value->kind == TSM_EXPR_INTEGER;
+    void *numbers = tsm_alloc(n * 8 + 1);
+    for (size_t i = 0; i < n; i++)
+        memcpy((char *)numbers + 8 * i,
+               integer ? (const void *)&value->u.integer : (const void *)&value->u.number, 8);
+    int code = TSM_OK;
+    for (size_t from = 0, end; from < n && !code; from = end) {
+        end = same_types(s, from, n, filled);
+        for (size_t i = 0; i < s->ncolumns; i++) {
+            const uint8_t *f = filled_column(s, i, filled);
+            part[i] = tsm_cells_from(cells[i], from);
+            if (f && f[from]) {
+                part[i] = (struct tsm_cells){.type = integer ? TSM_CELL_INTEGER : TSM_CELL_FLOAT};
+                part[i].v.i = numbers;
+            }
+        }
+        struct tsm_rows rows = {end - from, part};
+        code = r->sink->rows(r->sink, &rows, err);
+    }
+    tsm_free(numbers);
+    tsm_free(part);
+    return code;
+}
+
 /* ---- the statement ----------------------------------------------------------------------------- */
 
 /* The databases of all sources: influxd looks for them before anything else. */

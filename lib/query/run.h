@@ -34,6 +34,16 @@ void tsm_run_output_release(struct tsm_run_output *o);
 int tsm_run_columns(struct tsm_run_output *o, struct tsm_program_space *space, const int64_t *time, size_t n,
                     struct tsm_err *err);
 
+/*
+ * Gives n rows of cells to the sink. filled: per input, a byte per row that says that fill(number) put its
+ * number there, although the column is of another kind; or NULL for none. influxd has a type per value; here
+ * the rows are cut where a column changes its type.
+ */
+int tsm_run_give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, uint8_t *const *filled,
+                 struct tsm_err *err);
+/* Cells from row `from` on. */
+struct tsm_cells tsm_cells_from(struct tsm_cells c, size_t from);
+
 /* The head of a group's series. */
 struct tsm_series_head tsm_group_head(const struct tsm_run *r, const struct tsm_plan_group *g);
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/time.h"
 #include "query/aggregate.h"
 #include "query/fill.h"
 #include "base/banned.h"
@@ -15,6 +16,7 @@ enum { OUT_ROWS = 4096 };
 struct cell { /* what a column shows until something else is set: the map of influxd's scanner */
     union tsm_num v;
     bool set;
+    bool number; /* not set, but fill(number) puts its number there */
 };
 
 struct aggregate {
@@ -25,13 +27,16 @@ struct aggregate {
     struct cell *cells; /* per input: aux, then calls */
     void **values;      /* per input: OUT_ROWS values */
     uint8_t **nulls;    /* per input */
+    uint8_t **filled;   /* per input: see tsm_run_give() */
+    bool any_filled;    /* in the batch */
     size_t *missing;    /* per input: how many are null in the batch */
     int64_t *t;
     size_t n;              /* rows in the batch */
     struct tsm_arena text; /* strings of the batch */
     struct tsm_cursor cursor;
-    bool begun; /* the group's series_begin was called */
-    bool ended; /* influxd's iterator is at its end: nothing more comes */
+    bool begun;                          /* the group's series_begin was called */
+    bool ended;                          /* influxd's iterator is at its end: nothing more comes */
+    uint64_t gaps, rows_after, any_rows; /* see heed_gaps() */
 };
 
 /* ---- rows -------------------------------------------------------------------------------------- */
@@ -66,9 +71,9 @@ static int flush(struct aggregate *k, const struct tsm_plan_group *g, struct tsm
     }
     if (!code)
         code = tsm_run_columns(&k->output, k->space, k->t, k->n, err);
-    struct tsm_rows rows = {k->n, k->output.cells};
     if (!code)
-        code = sink->rows(sink, &rows, err);
+        code = tsm_run_give(k->r, k->output.cells, k->n, k->any_filled ? k->filled : NULL, err);
+    k->any_filled = false;
     k->n = 0;
     return code;
 }
@@ -80,6 +85,8 @@ static void put(struct aggregate *k, size_t i)
     bool null = !c->set || (type == TSM_VEC_FLOAT && isnan(c->v.f));
     k->nulls[i][k->n] = null;
     k->missing[i] += null;
+    k->filled[i][k->n] = !c->set && c->number;
+    k->any_filled = k->any_filled || k->filled[i][k->n];
     switch (type) {
     case TSM_VEC_BOOLEAN:
         ((uint8_t *)k->values[i])[k->n] = (uint8_t)(c->set && c->v.u);
@@ -101,7 +108,8 @@ static void set_default(struct aggregate *k, size_t i)
     enum tsm_fill fill = k->r->c->stmt->fill;
     if (fill == TSM_FILL_PREVIOUS)
         return;
-    k->cells[i].set = fill == TSM_FILL_NUMBER &&
+    k->cells[i].number = fill == TSM_FILL_NUMBER;
+    k->cells[i].set = k->cells[i].number &&
                       tsm_fill_number(k->r->c->stmt->fill_value, input_type(k, i), &k->cells[i].v);
 }
 
@@ -123,7 +131,7 @@ static int fetch(struct aggregate *k, size_t i, const struct tsm_agg_origin *o, 
         if (v->n == 0)
             set_default(k, i);
         else
-            *cell = (struct cell){{.s = v}, true};
+            *cell = (struct cell){{.s = v}, true, false};
         return TSM_OK;
     }
     uint32_t key = a->index == SIZE_MAX ? TSM_NO_KEY
@@ -136,9 +144,9 @@ static int fetch(struct aggregate *k, size_t i, const struct tsm_agg_origin *o, 
     if (c->n == 0)
         set_default(k, i);
     else if (a->vec == TSM_VEC_STRING)
-        *cell = (struct cell){{.s = keep_text(k, c->v.s[0])}, true};
+        *cell = (struct cell){{.s = keep_text(k, c->v.s[0])}, true, false};
     else
-        *cell = (struct cell){{.u = a->vec == TSM_VEC_BOOLEAN ? c->v.b[0] : c->v.u[0]}, true};
+        *cell = (struct cell){{.u = a->vec == TSM_VEC_BOOLEAN ? c->v.b[0] : c->v.u[0]}, true, false};
     return TSM_OK;
 }
 
@@ -186,7 +194,7 @@ static int join_row(struct aggregate *k, struct feed *feeds, struct tsm_err *err
         if (row->null)
             set_default(k, s->naux + c);
         else
-            *cell = (struct cell){row->v, true};
+            *cell = (struct cell){row->v, true, false};
         int code = s->naux ? set_aux(k, row->origin, err) : TSM_OK;
         if (code)
             return code;
@@ -206,14 +214,34 @@ static bool any_left(const struct feed *feeds, size_t n)
     return false;
 }
 
-/* Where influxd's only iterator takes an interval without a percentile for its end. */
+/*
+ * An interval without a percentile looks like the end to what reads influxd's iterator. It tries once more
+ * when there have been rows since the last such end, so what ends the answer is two of them in a row, or one
+ * at the start. With fill(), each uses up one of the rows that are being filled in and is seen only where
+ * there is none left, between two groups.
+ */
 static void heed_gaps(struct aggregate *k, struct tsm_agg_result *res)
 {
-    bool filling = k->r->c->interval && k->r->c->stmt->fill != TSM_FILL_NONE;
-    if (k->r->shape->ncalls != 1 || !res->gaps || (filling && !res->gap_first))
+    const struct tsm_compiled *c = k->r->c;
+    if (k->r->shape->ncalls != 1 || k->agg.calls[0].call->fn != TSM_FN_PERCENTILE)
         return;
-    k->ended = true;
-    res->n = filling ? 0 : res->gap_at;
+    k->gaps += res->lead_gaps;
+    bool filling = c->interval && c->stmt->fill != TSM_FILL_NONE;
+    uint64_t seen = k->gaps > k->rows_after ? k->gaps - k->rows_after : 0;
+    if (seen > k->any_rows) {
+        k->ended = true;
+        res->n = 0;
+    } else if (!filling && res->broken_at != SIZE_MAX) {
+        k->ended = true;
+        res->n = res->broken_at;
+    }
+    if (res->n == 0)
+        return;
+    k->any_rows = 1;
+    k->gaps = filling ? 0 : res->gaps;
+    int64_t last = tsm_window_at(c, c->descending ? c->tmin : c->tmax).start, t = res->t[res->n - 1];
+    if (filling && (!c->descending || c->tmin != TSM_TIME_MIN))
+        k->rows_after = (uint64_t)((c->descending ? t - last : last - t) / c->interval);
 }
 
 static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struct tsm_agg_group *results,
@@ -344,20 +372,24 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
     k.cells = tsm_calloc(n, sizeof *k.cells);
     k.values = tsm_calloc(n, sizeof *k.values);
     k.nulls = tsm_calloc(n, sizeof *k.nulls);
+    k.filled = tsm_calloc(n, sizeof *k.filled);
     k.missing = tsm_calloc(n, sizeof *k.missing);
     k.t = tsm_realloc_array(NULL, OUT_ROWS, sizeof *k.t);
     for (size_t i = 0; i < n; i++) {
         k.values[i] = tsm_calloc(OUT_ROWS, tsm_vec_size(input_type(&k, i)));
         k.nulls[i] = tsm_calloc(OUT_ROWS, 1);
+        k.filled[i] = tsm_calloc(OUT_ROWS, 1);
     }
     if (!code)
         code = run_groups(&k, err);
     for (size_t i = 0; i < n; i++) {
         tsm_free(k.values[i]);
         tsm_free(k.nulls[i]);
+        tsm_free(k.filled[i]);
     }
     tsm_free(k.values);
     tsm_free(k.nulls);
+    tsm_free(k.filled);
     tsm_free(k.missing);
     tsm_free(k.cells);
     tsm_free(k.t);

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/time.h"
+#include "query/fill.h"
 #include "query/raw_load.h"
 #include "base/banned.h"
 
@@ -55,8 +56,9 @@ struct out_task {
 
 struct batch { /* gathered rows */
     struct tsm_run_output output;
-    int64_t *t;     /* own, or in the store */
-    void **buffers; /* own memory of inputs */
+    int64_t *t;       /* own, or in the store */
+    void **buffers;   /* own memory of inputs */
+    uint8_t **filled; /* per input: see tsm_run_give(); or NULL */
     size_t n;
 };
 
@@ -72,6 +74,9 @@ static void free_batch(struct raw *k, struct batch *b)
         return;
     for (size_t i = 0; i < 2 * k->r->shape->naux + 1; i++)
         tsm_free(b->buffers[i]);
+    for (size_t i = 0; b->filled && i < k->r->shape->naux; i++)
+        tsm_free(b->filled[i]);
+    tsm_free(b->filled);
     tsm_free(b->buffers);
     tsm_run_output_release(&b->output);
     tsm_free(b);
@@ -123,10 +128,11 @@ static void gather_input(struct raw *k, const struct tsm_raw_segment *seg, const
     const struct tsm_aux *a = &k->r->shape->aux[aux];
     struct tsm_vec *v = &b->output.inputs[aux];
     *v = (struct tsm_vec){.type = a->vec};
-    if (a->index == SIZE_MAX)
+    if (a->vec == TSM_VEC_NIL)
         return;
     size_t size = tsm_vec_size(a->vec);
-    if (a->type != TSM_DATA_TAG && !seg->order && !k->r->c->descending) { /* where it is */
+    if (a->index != SIZE_MAX && a->type != TSM_DATA_TAG && !seg->order &&
+        !k->r->c->descending) { /* where it is */
         const struct tsm_raw_input *in = &seg->inputs[0];
         const struct tsm_raw_column *c = &in->store->columns[a->index];
         size_t row = in->first + task->from;
@@ -137,7 +143,10 @@ static void gather_input(struct raw *k, const struct tsm_raw_segment *seg, const
     char *values = b->buffers[2 * aux + 1] = tsm_alloc(task->n * size);
     uint8_t *nulls = b->buffers[2 * aux + 2] = tsm_alloc(task->n);
     v->v.p = values;
-    if (a->type == TSM_DATA_TAG)
+    if (a->index == SIZE_MAX) {
+        memset(values, 0, task->n * size);
+        memset(nulls, 1, task->n);
+    } else if (a->type == TSM_DATA_TAG)
         gather_tag(k, seg, task, a->index, (struct tsm_str *)values, nulls);
     else
         gather_field(k, seg, task, a->index, size, values, nulls);
@@ -213,16 +222,21 @@ static size_t limited(struct raw *k, size_t n, size_t *from)
     return (size_t)(last - first);
 }
 
-static struct tsm_cells shifted(struct tsm_cells c, size_t from)
-{
-    size_t size = c.type == TSM_CELL_STRING ? sizeof(struct tsm_str) : c.type == TSM_CELL_BOOLEAN ? 1 : 8;
-    c.v.b += from * size;
-    if (c.nulls)
-        c.nulls += from;
-    return c;
-}
-
 static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err);
+
+/* Leaves n rows from `from` on. */
+static void cut_batch(struct raw *k, struct batch *b, size_t from, size_t n)
+{
+    for (size_t a = 0; a < k->r->shape->naux; a++) {
+        struct tsm_vec *v = &b->output.inputs[a];
+        if (v->v.p)
+            v->v.p = (const char *)v->v.p + from * tsm_vec_size(v->type);
+        if (v->nulls)
+            v->nulls += from;
+    }
+    b->t += from;
+    b->n = n;
+}
 
 static int emit(void *ctx, size_t number, void *slot, struct tsm_err *err)
 {
@@ -240,19 +254,20 @@ static int emit(void *ctx, size_t number, void *slot, struct tsm_err *err)
         k->unit_rows = 0;
     }
     size_t from, n = limited(k, b->n, &from);
-    if (!code && k->fills && n)
+    if (!code && k->fills && n) {
+        cut_batch(k, b, from, n); /* what LIMIT leaves out fills nothing either */
+        from = 0;
         code = raw_fill(k, b, err);
+    }
     if (!code && n && !k->begun) {
         struct tsm_series_head head = tsm_group_head(k->r, &k->r->plan->groups[k->group]);
         code = sink->series_begin(sink, &head, err);
         k->begun = true;
     }
     if (!code && n) {
-        struct tsm_rows rows = {n, b->output.cells};
-        if (from)
-            for (size_t i = 0; i < k->r->shape->ncolumns; i++)
-                b->output.cells[i] = shifted(b->output.cells[i], from);
-        code = sink->rows(sink, &rows, err);
+        for (size_t i = 0; i < k->r->shape->ncolumns && from; i++)
+            b->output.cells[i] = tsm_cells_from(b->output.cells[i], from);
+        code = tsm_run_give(k->r, b->output.cells, n, b->filled, err);
     }
     free_batch(k, b);
     return code;
@@ -266,24 +281,23 @@ static void drop(void *ctx, void *slot)
 /* ---- fill() without an aggregate --------------------------------------------------------------------------
  */
 
-/* influxd puts the fill value, as a number, wherever a field is missing; tags and strings have no such value
- * here. */
-static void fill_number(const struct tsm_expr *value, struct tsm_vec *v, size_t n)
+/* influxd puts the number wherever something is missing, whatever kind of column it is. */
+static uint8_t *fill_number(const struct tsm_expr *value, struct tsm_vec *v, size_t n)
 {
-    bool integer = value->kind == TSM_EXPR_INTEGER;
-    double f = integer ? (double)value->u.integer : value->u.number;
-    int64_t i = integer ? value->u.integer : (int64_t)value->u.number;
-    if (!v->nulls || v->type > TSM_VEC_UNSIGNED)
-        return;
-    for (size_t k = 0; k < n; k++) {
-        if (!v->nulls[k])
-            continue;
-        if (v->type == TSM_VEC_FLOAT)
-            ((double *)(uintptr_t)v->v.f)[k] = f;
-        else
-            ((int64_t *)(uintptr_t)v->v.i)[k] = i;
+    union tsm_num number;
+    if (v->v.p && !v->nulls)
+        return NULL;
+    if (!v->v.p || !tsm_fill_number(value, v->type, &number)) {
+        uint8_t *filled = tsm_alloc(n + 1);
+        for (size_t i = 0; i < n; i++)
+            filled[i] = !v->v.p || v->nulls[i];
+        return filled;
     }
+    for (size_t i = 0; i < n; i++)
+        if (v->nulls[i])
+            memcpy((char *)(uintptr_t)v->v.p + i * sizeof number, &number, sizeof number);
     v->nulls = NULL;
+    return NULL;
 }
 
 static void fill_previous(struct last *last, struct tsm_vec *v, uint8_t *nulls, size_t n)
@@ -319,20 +333,19 @@ static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err)
     const struct tsm_expr *value = tsm_run_fill_value(k->r);
     if (!k->last)
         k->last = tsm_calloc(s->naux + 1, sizeof *k->last);
+    b->filled = tsm_calloc(s->naux + 1, sizeof *b->filled);
     for (size_t a = 0; a < s->naux; a++) {
         struct tsm_vec *v = &b->output.inputs[a];
-        if (!v->v.p)
-            continue;
         size_t size = tsm_vec_size(v->type);
-        if (!b->buffers[2 * a + 1]) { /* it is in the store, which is not ours to change */
+        if (v->v.p && !b->buffers[2 * a + 1]) { /* it is in the store, which is not ours to change */
             b->buffers[2 * a + 1] = tsm_alloc(b->n * size);
             memcpy(b->buffers[2 * a + 1], v->v.p, b->n * size);
             v->v.p = b->buffers[2 * a + 1];
             b->buffers[2 * a + 2] = tsm_alloc(b->n);
         }
         if (value)
-            fill_number(value, v, b->n);
-        else
+            b->filled[a] = fill_number(value, v, b->n);
+        else if (v->v.p)
             fill_previous(&k->last[a], v, b->buffers[2 * a + 2], b->n);
     }
     return tsm_run_columns(&b->output, space_of(k, 0), b->t, b->n, err);

@@ -381,10 +381,11 @@ static void add_aux(struct shaper *k, const struct tsm_expr *e)
         if (k->s->aux[i].type == e->u.var.type && tsm_str_eq(k->s->aux[i].name, e->u.var.name))
             return;
     TSM_GROW(k->s->aux, k->s->naux + 1, k->capaux);
-    k->s->aux[k->s->naux++] = (struct tsm_aux){.name = e->u.var.name,
-                                               .type = e->u.var.type,
-                                               .vec = tsm_vec_type_of(e->u.var.type),
-                                               .index = SIZE_MAX};
+    enum tsm_vec_type vec = tsm_vec_type_of(e->u.var.type);
+    if (vec == TSM_VEC_NIL && k->c->stmt->fill == TSM_FILL_NUMBER) /* it is that number in every row */
+        vec = k->c->stmt->fill_value->kind == TSM_EXPR_INTEGER ? TSM_VEC_INTEGER : TSM_VEC_FLOAT;
+    k->s->aux[k->s->naux++] = (struct tsm_aux){
+        .name = e->u.var.name, .type = e->u.var.type, .vec = vec, .index = SIZE_MAX};
 }
 
 static struct tsm_str printed(struct shaper *k, const struct tsm_expr *e)
