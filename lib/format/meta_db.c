@@ -562,6 +562,8 @@ int tsm_meta_load(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, 
         rc = tsm_meta_decode(bytes.data, bytes.len, m, err);
         if (rc)
             tsm_err_wrap(err, rc, "%s", name);
+    } else if (found == TSM_ELIMIT) {
+        rc = tsm_err_set(err, TSM_ECORRUPT, "%s: too large to be a meta.db", name);
     } else if (has && found == TSM_ENOTFOUND) {
         rc = tsm_err_set(err, TSM_ECORRUPT, "%s: missing, although there are databases in %s/data", name,
                          dir);

@@ -114,6 +114,8 @@ static int replay_segment(struct replay *r, const struct tsm_fs *fs, const char 
     r->path = tsm_buf_cstr(&path);
     int rc = tsm_influx_wal_read(fs, r->path, &v, &torn, err);
     tsm_buf_release(&path);
+    if (rc == TSM_ECORRUPT) /* a record, or what is not a segment at all */
+        rc = tsm_damage_pass(r->damage, err);
     return rc == TSM_ENOTFOUND ? TSM_OK : rc;
 }
 

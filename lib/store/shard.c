@@ -99,14 +99,14 @@ static int open_listed(struct tsm_shard *s, const struct tsm_fs *fs, const char 
 static int open_folder(struct tsm_shard *s, const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
 {
     bool vanished;
-    int rc;
     for (int i = 0; i < MAX_LISTINGS; i++) {
-        rc = open_listed(s, fs, dir, &vanished, err);
+        int rc = open_listed(s, fs, dir, &vanished, err);
         if (!vanished)
-            break;
+            return rc;
         close_files(s);
     }
-    return rc;
+    err->code = TSM_EIO; /* a link to nothing: not to be taken for a folder that is not there */
+    return TSM_EIO;
 }
 
 /* The number that a shard's folder has as its name; 0 for another name. */
@@ -148,7 +148,11 @@ int tsm_shard_open(const struct tsm_fs *fs, const char *path, const char *wal_pa
     s->id = id_of_path(path);
     int log = wal_path ? tsm_log_read(fs, wal_path, damage, &s->log, err) : TSM_ENOTFOUND;
     int rc = log == TSM_ENOTFOUND ? TSM_OK : log;
-    if (rc == TSM_OK) {
+    struct tsm_fs_stat st;
+    if (rc == TSM_OK && fs->stat(fs->ctx, path, &st) == 0 && !st.is_dir) {
+        tsm_err_set(err, TSM_ECORRUPT, "%s: not a directory", path);
+        rc = tsm_damage_pass(damage, err);
+    } else if (rc == TSM_OK) {
         rc = open_folder(s, fs, path, err);
         if (rc == TSM_ENOTFOUND && log == TSM_OK && !tsm_fs_exists(fs, path))
             rc = TSM_OK; /* everything is still in the log */

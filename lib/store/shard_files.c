@@ -157,7 +157,9 @@ int tsm_shard_files_refresh(const struct tsm_fs *fs, struct tsm_shard_files *s, 
         if (rc != TSM_ENOTFOUND)
             return rc;
     }
-    return tsm_err_set(err, TSM_EIO, "%s: files vanish faster than they can be listed", s->dir);
+    if (err)
+        err->code = TSM_EIO; /* and its message says which; a link to nothing, most likely */
+    return TSM_EIO;
 }
 
 /* Unfinished flushes. What a compactor is writing has a higher level. */

@@ -217,6 +217,12 @@ static int check_owner_of_tombstone(struct tsm_verify *v, const struct tsm_names
                   : TSM_OK;
 }
 
+/* Readers take what has such a name for a file of that kind, be it a directory. */
+static bool is_file_name(const char *name)
+{
+    return ends_with(name, ".tombstone") || is_segment(name) || strcmp(name, "meta.db") == 0;
+}
+
 /* Everything in one directory but the TSM files and the directories below it. */
 static int verify_other(struct tsm_verify *v, const struct tsm_names *l, const char *path,
                         struct tsm_err *err)
@@ -259,7 +265,7 @@ static int verify_dir(struct tsm_verify *v, const char *dir, const struct owner 
         char *path = tsm_path_join(dir, l.names[i]);
         if (tsm_is_dir(v->fs, path, &is, &failure) != TSM_OK)
             r = tsm_verify_failure(v, &failure, err);
-        else if (is)
+        else if (is && !is_file_name(l.names[i]))
             r = verify_dir(v, path, &(struct owner){0}, depth + 1, err);
         else
             r = verify_other(v, &l, path, err);
@@ -333,8 +339,11 @@ static int walk_levels(const struct data_dir *d, const char *path, const char *l
             tsm_free(child);
             continue;
         }
+        uint64_t id;
         if (tsm_is_dir(v->fs, child, &is, &failure) != TSM_OK) {
             r = tsm_verify_failure(v, &failure, err);
+        } else if (!is && depth == 2 && tsm_parse_uint(tsm_str_of(l.names[i]), &id)) {
+            r = tsm_verify_report(v, TSM_FINDING_FAULT, err, "%s: not a directory", child);
         } else if (is && depth == 2) {
             r = verify_shard(d, level[0], level[1], child, err);
         } else if (is) {

@@ -130,22 +130,41 @@ void tsm_file_abandon(struct tsm_file *f)
     forget(f);
 }
 
+/* Anything may have a file's name: a FIFO would make us wait for ever, a device has no end. */
+static int open_regular(const struct tsm_fs *fs, const char *path, int *fd, uint64_t *size,
+                        struct tsm_err *err)
+{
+    static const char not_regular[] = "not a regular file";
+    struct tsm_fs_stat st = {0};
+    *fd = fs->open(fs->ctx, path, O_RDONLY | O_NONBLOCK, 0);
+    if (*fd == -ENXIO) /* a socket */
+        return tsm_err_set(err, TSM_ECORRUPT, "%s: %s", path, not_regular);
+    if (*fd < 0)
+        return tsm_err_sys(err, -*fd, "open %s", path);
+    int s = fs->fstat(fs->ctx, *fd, &st), r = TSM_OK;
+    if (s < 0)
+        r = tsm_err_sys(err, -s, "stat %s", path);
+    else if (st.is_dir || st.is_special)
+        r = tsm_err_set(err, TSM_ECORRUPT, "%s: %s", path, st.is_dir ? "is a directory" : not_regular);
+    if (r != TSM_OK)
+        fs->close(fs->ctx, *fd);
+    *size = st.size;
+    return r;
+}
+
 int tsm_map_open(const struct tsm_fs *fs, const char *path, struct tsm_map_file *m, struct tsm_err *err)
 {
     *m = (struct tsm_map_file){.fs = fs};
-    int fd = fs->open(fs->ctx, path, O_RDONLY, 0);
-    if (fd < 0)
-        return tsm_err_sys(err, -fd, "open %s", path);
-    struct tsm_fs_stat st = {0};
-    int r = fs->fstat(fs->ctx, fd, &st);
-    if (r == 0 && st.is_dir)
-        r = -EISDIR;
-    if (r == 0 && st.size > 0)
-        r = fs->mmap(fs->ctx, fd, st.size, &m->data);
+    int fd;
+    uint64_t size;
+    int r = open_regular(fs, path, &fd, &size, err);
+    if (r != TSM_OK)
+        return r;
+    int e = size > 0 ? fs->mmap(fs->ctx, fd, size, &m->data) : 0;
     fs->close(fs->ctx, fd);
-    if (r < 0)
-        return tsm_err_sys(err, -r, "map %s", path);
-    m->size = st.size;
+    if (e < 0)
+        return tsm_err_sys(err, -e, "map %s", path);
+    m->size = size;
     return TSM_OK;
 }
 
@@ -159,10 +178,11 @@ void tsm_map_close(struct tsm_map_file *m)
 int tsm_fs_read_file(const struct tsm_fs *fs, const char *path, size_t limit, struct tsm_buf *out,
                      struct tsm_err *err)
 {
-    int fd = fs->open(fs->ctx, path, O_RDONLY, 0);
-    if (fd < 0)
-        return tsm_err_sys(err, -fd, "open %s", path);
-    int r = TSM_OK;
+    int fd;
+    uint64_t size;
+    int r = open_regular(fs, path, &fd, &size, err);
+    if (r != TSM_OK)
+        return r;
     size_t start = out->len;
     for (off_t offset = 0;;) {
         enum { STEP = 64 << 10 };

@@ -21,6 +21,7 @@ struct tsm_fs_stat {
     uint64_t size;
     int64_t mtime; /* nanoseconds */
     bool is_dir;
+    bool is_special; /* neither a file nor a directory: a FIFO, a device */
 };
 
 struct tsm_fs {
@@ -68,8 +69,8 @@ int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err);
 /* Closes and unlinks; for error paths. Accepts a zeroed, finished or installed file (does nothing then). */
 void tsm_file_abandon(struct tsm_file *f);
 
-/* A whole file mapped for reading. An empty file maps to data NULL, size 0. A file must not be truncated in
- * place while it is mapped; tsmkit never does. */
+/* A whole file mapped for reading. TSM_ECORRUPT when it is not a regular file. An empty file maps to data
+ * NULL, size 0. A file must not be truncated in place while it is mapped; tsmkit never does. */
 struct tsm_map_file {
     const struct tsm_fs *fs;
     const uint8_t *data;
@@ -79,7 +80,8 @@ struct tsm_map_file {
 int tsm_map_open(const struct tsm_fs *fs, const char *path, struct tsm_map_file *m, struct tsm_err *err);
 void tsm_map_close(struct tsm_map_file *m);
 
-/* Reads a whole file of at most limit bytes (TSM_ELIMIT beyond) into out. */
+/* Reads a whole file of at most limit bytes (TSM_ELIMIT beyond) into out. TSM_ECORRUPT when it is not a
+ * regular file. */
 int tsm_fs_read_file(const struct tsm_fs *fs, const char *path, size_t limit, struct tsm_buf *out,
                      struct tsm_err *err);
 /* Writes bytes to path + ".tmp", fsyncs, renames to path, fsyncs the directory. */
