@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -140,7 +141,15 @@ static void maps_and_reads_say_what_is_wrong(void **state)
     struct tsm_map_file m;
     assert_int_equal(tsm_map_open(&tsm_fs_posix, at("none"), &m, &err), TSM_ENOTFOUND);
     assert_non_null(strstr(err.msg, "none"));
-    assert_int_equal(tsm_map_open(&tsm_fs_posix, dir, &m, &err), TSM_EIO);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+    const char *const not_files[] = {dir, at("fifo"), "/dev/zero"};
+    for (size_t i = 0; i < sizeof not_files / sizeof *not_files; i++) {
+        struct tsm_buf none = {0};
+        assert_int_equal(tsm_map_open(&tsm_fs_posix, not_files[i], &m, &err), TSM_ECORRUPT);
+        assert_non_null(strstr(err.msg, i ? ": not a regular file" : ": is a directory"));
+        assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, not_files[i], 9, &none, &err), TSM_ECORRUPT);
+        assert_non_null(strstr(err.msg, not_files[i]));
+    }
     assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, at("empty"), tsm_str("", 0), &err), TSM_OK);
     assert_int_equal(tsm_map_open(&tsm_fs_posix, at("empty"), &m, &err), TSM_OK);
     assert_int_equal(m.size, 0);
