@@ -16,9 +16,8 @@ struct tsm_str tsm_key_measurement(struct tsm_str series_key)
 
 static struct tsm_str make_key(struct tsm_field_types *t, struct tsm_str measurement, struct tsm_str field)
 {
-    uint8_t length[TSM_VARINT_MAX];
     tsm_buf_reset(&t->key);
-    tsm_buf_add(&t->key, length, tsm_put_uvarint(length, measurement.n));
+    t->key.len = tsm_put_uvarint(tsm_buf_room(&t->key, TSM_VARINT_MAX), measurement.n);
     tsm_buf_str(&t->key, measurement);
     tsm_buf_str(&t->key, field);
     return tsm_buf_view(&t->key);

@@ -179,7 +179,7 @@ static int fill(struct tsm_load_reader *r, struct tsm_load_piece *p, bool *end, 
     int rc = TSM_OK;
     tsm_buf_add(text, r->carry.data, r->carry.len);
     tsm_buf_reset(&r->carry);
-    for (size_t want = r->piece;; want *= 2) {
+    for (size_t want = r->piece;; want = 2 * want < r->longest ? 2 * want : r->longest + 1) {
         if (want > text->len)
             rc = read_more(r, text, want - text->len, end, err);
         if (r->skipping)

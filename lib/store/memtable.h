@@ -70,8 +70,8 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
                      const struct tsm_values *values, struct tsm_err *err);
 
 /* Removes the values of one TSM key with tmin <= t <= tmax. */
-int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard, struct tsm_str tsm_key,
-                        int64_t tmin, int64_t tmax, struct tsm_err *err);
+int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
+                        struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err);
 
 uint64_t tsm_memtable_rows(const struct tsm_memtable *m);
 bool tsm_memtable_empty(const struct tsm_memtable *m);

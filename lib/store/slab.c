@@ -1,8 +1,6 @@
 /* store/slab.c: memory in size classes. Pieces up to 4 KiB are cut from pages, larger ones are pages. */
 #include "store/slab.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/banned.h"
 
@@ -15,6 +13,11 @@ enum {
 struct tsm_slab_page {
     struct tsm_slab_page *next;
     size_t size;
+};
+
+/* What a piece that was given back holds. */
+struct tsm_slab_piece {
+    struct tsm_slab_piece *next;
 };
 
 unsigned tsm_slab_class(size_t size)
@@ -40,10 +43,10 @@ static uint8_t *new_page(struct tsm_slab *s, size_t size)
 
 void *tsm_slab_alloc(struct tsm_slab *s, unsigned class)
 {
-    void *p = s->free[class];
-    if (p) {
-        memcpy(&s->free[class], p, sizeof p);
-        return p;
+    struct tsm_slab_piece *piece = s->free[class];
+    if (piece) {
+        s->free[class] = piece->next;
+        return piece;
     }
     size_t size = (size_t)TSM_SLAB_MIN << class;
     if (class > LARGEST_CUT_CLASS)
@@ -61,15 +64,16 @@ void *tsm_slab_alloc(struct tsm_slab *s, unsigned class)
         s->next = new_page(s, page);
         s->end = s->next + page;
     }
-    p = s->next;
+    void *p = s->next;
     s->next += size;
     return p;
 }
 
 void tsm_slab_free(struct tsm_slab *s, void *p, unsigned class)
 {
-    memcpy(p, &s->free[class], sizeof p);
-    s->free[class] = p;
+    struct tsm_slab_piece *piece = p;
+    piece->next = s->free[class];
+    s->free[class] = piece;
 }
 
 void tsm_slab_release(struct tsm_slab *s)

@@ -16,11 +16,12 @@ enum {
 };
 
 struct tsm_slab_page;
+struct tsm_slab_piece;
 
 struct tsm_slab {
     struct tsm_slab_page *pages;
     uint8_t *next, *end; /* what is left of the newest page */
-    void *free[TSM_SLAB_CLASSES];
+    struct tsm_slab_piece *free[TSM_SLAB_CLASSES];
     size_t bytes; /* all memory held, for budgets */
 };
 
