@@ -302,7 +302,7 @@ static void test_extreme_times(void **state)
 static void test_memory_of_regular_columns(void **state)
 {
     (void)state;
-    enum { COLUMNS = 500, VALUES = 990 };
+    enum { COLUMNS = 2000, VALUES = 990 };
     static struct tsm_column columns[COLUMNS];
     struct tsm_field_def def = {TSM_STR("f"), TSM_FLOAT, 0};
     struct tsm_column_memory m = {0};
