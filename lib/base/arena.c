@@ -1,5 +1,5 @@
-/* base/arena.c: chunked bump allocation. Chunks double from 4 KiB up to 1 MiB; larger requests get their own.
- */
+/* base/arena.c: chunked bump allocation. Chunks double from 4 KiB up to 1 MiB; larger requests get their
+ * own. */
 #include "base/arena.h"
 
 #include <stdarg.h>

@@ -37,8 +37,8 @@ size_t tsm_format_rfc3339_seconds(char *p, int64_t seconds);
 /* Reads RFC 3339 and InfluxQL's time strings: "2006-01-02", "2006-01-02 15:04:05.999999999",
  * "2006-01-02T15:04:05Z" with or without an offset. False when s is none of these or out of range. */
 bool tsm_parse_time(struct tsm_str s, int64_t *t);
-/* The same for every year from 0 to 9999: seconds since 1970, rounded down, and the nanoseconds after them.
- */
+/* The same for every year from 0 to 9999: seconds since 1970, rounded down, and the nanoseconds after
+ * them. */
 bool tsm_parse_instant(struct tsm_str s, int64_t *seconds, int64_t *nanos);
 
 /* InfluxQL durations: a sum of numbers with units ns, u, µ, us, ms, s, m, h, d, w ("1h30m"); INF is not

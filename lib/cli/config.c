@@ -54,8 +54,8 @@ static int set_pair(const struct reader *r, const yaml_node_t *key, const yaml_n
     }
     if (value->type != YAML_SCALAR_NODE)
         return fault(r, value, err, "the value is not a scalar");
-    /* Lives as long as the program, as option values do, also when the environment gives another one later.
-     */
+    /* Lives as long as the program, as option values do, also when the environment gives another one
+     * later. */
     struct tsm_str text = tsm_arena_str(&r->p->common->texts,
                                         tsm_str_of((const char *)value->data.scalar.value));
     int c = tsm_option_set(o, text.p, err);

@@ -30,8 +30,7 @@ struct dump {
     uint64_t files;
 };
 
-/* ---- TSM files ------------------------------------------------------------------------------------------
- */
+/* ---- TSM files ------------------------------------------------------------------------------- */
 
 /* A block's CRC and header. */
 static int look_at_block(const struct tsm_reader *r, const struct tsm_entry *e, struct tsm_block_info *info,
@@ -111,8 +110,7 @@ static int dump_tsm(struct dump *d, const char *path, struct tsm_err *err)
     return c;
 }
 
-/* ---- tombstones and influxd's log -----------------------------------------------------------------------
- */
+/* ---- tombstones and influxd's log ------------------------------------------------------------ */
 
 static int dump_tombstone(struct dump *d, const char *path, struct tsm_err *err)
 {
@@ -185,8 +183,7 @@ static int dump_log(struct dump *d, const char *path, struct tsm_err *err)
     return tsm_rowset_end(&l.rows, c, err);
 }
 
-/* ---- meta.db --------------------------------------------------------------------------------------------
- */
+/* ---- meta.db --------------------------------------------------------------------------------- */
 
 static void add_duration(struct tsm_rowset *rows, int64_t d)
 {
@@ -251,8 +248,7 @@ static int dump_meta(struct dump *d, const char *path, struct tsm_err *err)
     return c;
 }
 
-/* ---- operands -------------------------------------------------------------------------------------------
- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *name, const char *suffix)
 {

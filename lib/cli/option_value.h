@@ -1,5 +1,5 @@
-/* cli/option_value.h: setting an option from text, shared by arguments, environment and configuration file.
- */
+/* cli/option_value.h: setting an option from text, shared by arguments, environment and configuration
+ * file. */
 #ifndef TSM_CLI_OPTION_VALUE_H
 #define TSM_CLI_OPTION_VALUE_H
 

@@ -63,8 +63,7 @@ int tsm_exit_status(int code)
     }
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool is_choice(const char *choices, const char *text)
 {
@@ -118,8 +117,7 @@ int tsm_option_set(const struct tsm_option *o, const char *text, struct tsm_err 
     return tsm_err_set(err, TSM_EUSAGE, "option --%s: '%s' is not %s", o->name, text, wanted[o->kind]);
 }
 
-/* ---- help
- * --------------------------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void print_option(char letter, const char *name, const char *argument, const char *help,
                          const char *env)
@@ -167,8 +165,7 @@ _Noreturn static void finish_stdout(const struct tsm_program *p)
     exit(TSM_EXIT_OK);
 }
 
-/* ---- parsing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 struct getopt_tables {
     struct tsm_buf letters;
@@ -272,8 +269,7 @@ int tsm_options_parse(const struct tsm_program *p, int argc, char **argv)
     return optind;
 }
 
-/* ---- start of a program
- * ------------------------------------------------------------------------------------- */
+/* ---- start of a program ---------------------------------------------------------------------- */
 
 static void on_bus_error(int sig)
 {

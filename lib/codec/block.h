@@ -35,8 +35,8 @@ int tsm_block_decode_times(const uint8_t *p, size_t len, struct tsm_values *c, s
 /* Number of points, without decoding what is not needed for it. */
 int tsm_block_count(const uint8_t *p, size_t len, size_t *n, struct tsm_err *err);
 
-/* What is inside, for reports. The names are static: "raw", "simple8b", "rle", "gorilla", "packed", "snappy".
- */
+/* What is inside, for reports. The names are static: "raw", "simple8b", "rle", "gorilla", "packed",
+ * "snappy". */
 struct tsm_block_info {
     enum tsm_type type;
     size_t n;

@@ -3,12 +3,14 @@
  *
  *   byte 0    high 4 bits: encoding
  *   gorilla   8 bytes first value, then a stream of bits, highest first, for each further value and for a NaN
- * that ends the stream; each is XORed with the one before: 0                          the same value 10 + M
- * bits                leading and trailing zeros as in the last value that stated them 11 + 5 bits + 6 bits +
- * M bits number of leading zeros modulo 32, M (64 as 0), then the M bits between leading and trailing zeros
+ *             that ends the stream; each value is XORed with the one before:
+ *               0                            the same value
+ *               10 + M bits                  leading and trailing zeros as in the last value that stated them
+ *               11 + 5 bits + 6 bits + M bits
+ *                                            number of leading zeros modulo 32, M (64 as 0), then the M bits
+ *                                            between leading and trailing zeros
  *             filled up with zeros to a whole byte
  *   raw       8 bytes per value. InfluxDB reserves the number 0 for it and never writes it; it is only read
- * here
  *
  * Source: influxdb v1.8 tsdb/engine/tsm1/batch_float.go.
  */

@@ -17,8 +17,8 @@
  * GiB). */
 int tsm_string_encode(struct tsm_buf *out, const struct tsm_str *v, size_t n, struct tsm_err *err);
 
-/* Decodes exactly n values, which point into text (emptied first); TSM_ECORRUPT when there are more or fewer.
- */
+/* Decodes exactly n values, which point into text (emptied first); TSM_ECORRUPT when there are more or
+ * fewer. */
 int tsm_string_decode(const uint8_t *p, size_t len, struct tsm_buf *text, struct tsm_str *v, size_t n,
                       struct tsm_err *err);
 

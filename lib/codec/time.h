@@ -1,10 +1,10 @@
 /*
  * codec/time.h: the timestamps of a block, strictly ascending.
  *
- *   byte 0   high 4 bits: encoding; low 4 bits: log10 of the scale, which divides all deltas (simple8b and
- * rle) raw      8 bytes first time, then 8 bytes for each delta to the time before simple8b 8 bytes first
- * time, then the scaled deltas in simple8b words rle      8 bytes first time, uvarint scaled delta, uvarint
- * number of times
+ *   byte 0     high 4 bits: encoding; low 4 bits: log10 of the scale, which divides all deltas (simple8b, rle)
+ *   raw        8 bytes first time, then 8 bytes for each delta to the time before
+ *   simple8b   8 bytes first time, then the scaled deltas in simple8b words
+ *   rle        8 bytes first time, uvarint scaled delta, uvarint number of times
  *
  * Source: influxdb v1.8 tsdb/engine/tsm1/batch_timestamp.go.
  */

@@ -198,8 +198,8 @@ struct place {
     size_t i;
 };
 
-/* Merges the ascending runs [a, m) and [m, b) of src into dst; of equal times the earlier place comes first.
- */
+/* Merges the ascending runs [a, m) and [m, b) of src into dst; of equal times the earlier place comes
+ * first. */
 static void merge_runs(struct place *dst, const struct place *src, size_t a, size_t m, size_t b)
 {
     size_t i = a, j = m, k = a;

@@ -43,8 +43,8 @@ struct tsm_csv {
 
 /* ---- records and cells ---- */
 
-/* The newline that ends the record at p, or end; *open: end came inside quotes. Newlines inside are counted.
- */
+/* The newline that ends the record at p, or end; *open: end came inside quotes. Newlines inside are
+ * counted. */
 static const char *record_end(const char *p, const char *end, bool *open, uint32_t *newlines)
 {
     bool quoted = false;

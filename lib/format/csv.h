@@ -30,8 +30,8 @@ int tsm_csv_open(struct tsm_str header, const struct tsm_csv_options *opt, struc
 /* As tsm_line_parse(), for text that holds whole records. */
 void tsm_csv_parse(const struct tsm_csv *csv, struct tsm_str text, struct tsm_points *out,
                    tsm_reject_fn *reject, void *ctx);
-/* Length of the longest prefix of text that ends at a record's end (a newline outside quotes); 0 when none.
- */
+/* Length of the longest prefix of text that ends at a record's end (a newline outside quotes); 0 when
+ * none. */
 size_t tsm_csv_records(struct tsm_str text);
 void tsm_csv_close(struct tsm_csv *csv);
 

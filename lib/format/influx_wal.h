@@ -2,11 +2,12 @@
  * format/influx_wal.h: reading influxd's write-ahead log segments (_00001.wal), for directories that influxd
  * left without flushing.
  *
- *   record        1 byte kind (1 write, 2 delete, 3 delete range), 4 bytes length, snappy block
- *   write         repeated: 1 byte type, 2 bytes key length, TSM key, 4 bytes count, count × (8 bytes time,
- * value) type: 1 float, 2 integer, 3 boolean (1 byte), 4 string (4 bytes length, text), 5 unsigned delete
- * keys, separated by newlines delete range  8 bytes smallest time, 8 bytes largest time, repeated: 4 bytes
- * key length, key
+ *   record         1 byte kind (1 write, 2 delete, 3 delete range), 4 bytes length, snappy block
+ *   write          repeated: 1 byte type, 2 bytes key length, TSM key, 4 bytes count, count × (8 bytes time,
+ *                  value); type: 1 float, 2 integer, 3 boolean (1 byte), 4 string (4 bytes length, text),
+ *                  5 unsigned
+ *   delete         keys, separated by newlines
+ *   delete range   8 bytes smallest time, 8 bytes largest time, repeated: 4 bytes key length, key
  *
  * All integers are big-endian. Records have no checksum of their own. A delete concerns what was logged
  * before it; for what had been flushed by then influxd has written tombstones.
@@ -42,8 +43,8 @@ int tsm_influx_wal_read(const struct tsm_fs *fs, const char *path, const struct 
 int tsm_influx_wal_scan(const uint8_t *p, size_t len, const struct tsm_wal_visitor *v, uint64_t *torn,
                         struct tsm_err *err);
 
-/* True for a segment's name, _00001.wal; *id is its number (may be NULL), which gives the order of segments.
- */
+/* True for a segment's name, _00001.wal; *id is its number (may be NULL), which gives the order of
+ * segments. */
 bool tsm_influx_wal_name(struct tsm_str name, uint32_t *id);
 
 #endif

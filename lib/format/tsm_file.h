@@ -5,8 +5,9 @@
  *   blocks   each: 4 bytes CRC-32 (IEEE) of the block, then the block (codec/block.h)
  *   seal     only in files that tsmkit wrote (see below)
  *   index    per key, ascending: 2 bytes key length, key, 1 byte type, 2 bytes number of entries, then per
- * entry, ascending in time: 8 bytes smallest time, 8 bytes largest time, 8 bytes offset of the CRC, 4 bytes
- * size of CRC and block footer   8 bytes offset of the index
+ *            entry, ascending in time: 8 bytes smallest time, 8 bytes largest time, 8 bytes offset of the CRC,
+ *            4 bytes size of CRC and block
+ *   footer   8 bytes offset of the index
  *
  * All integers are big-endian. The seal closes a gap of the format, whose index has no checksum: 16 bytes
  * "TSMSEAL1" and the XXH3-64 of everything from the index to the end of the file. InfluxDB never looks

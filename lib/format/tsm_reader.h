@@ -49,8 +49,8 @@ size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *fou
 /* The encoded block of an entry, after its CRC was checked. */
 int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, const uint8_t **p, size_t *len,
                      struct tsm_err *err);
-/* Checked and decoded, and compared with the entry (type, first and last time). Tombstones are not applied.
- */
+/* Checked and decoded, and compared with the entry (type, first and last time). Tombstones are not
+ * applied. */
 int tsm_reader_decode(const struct tsm_reader *r, size_t key, const struct tsm_entry *e,
                       struct tsm_values *out, struct tsm_err *err);
 

@@ -1,5 +1,5 @@
-/* sys/fs_posix.c: the table of disk calls on a POSIX system. Failures are returned as negative errno values.
- */
+/* sys/fs_posix.c: the table of disk calls on a POSIX system. Failures are returned as negative errno
+ * values. */
 #include "sys/fs.h"
 
 #include <dirent.h>

@@ -18,8 +18,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
-/* ---- a disk with one file -------------------------------------------------------------------------------
- */
+/* ---- a disk with one file -------------------------------------------------------------------- */
 
 struct image {
     uint8_t *p;
@@ -58,11 +57,10 @@ static int image_munmap(void *ctx, const uint8_t *p, size_t size)
     return 0;
 }
 
-/* ---- repairs --------------------------------------------------------------------------------------------
- */
+/* ---- repairs --------------------------------------------------------------------------------- */
 
-/* Makes the checksum of every block right that the index at `at` names, as far as the index can be followed.
- */
+/* Makes the checksum of every block right that the index at `at` names, as far as the index can be
+ * followed. */
 static void repair_blocks(struct image *f, uint64_t at)
 {
     uint64_t end = f->n - 8;
@@ -99,8 +97,7 @@ static void repair(struct image *f, uint8_t what)
         tsm_put_be64(f->p + index - 8, XXH3_64bits(f->p + index, f->n - index));
 }
 
-/* ---- the test -------------------------------------------------------------------------------------------
- */
+/* ---- the test -------------------------------------------------------------------------------- */
 
 static uint64_t sum; /* keeps the reads alive */
 
