@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/parallel.h"
 #include "base/time.h"
 #include "cli/options.h"
 #include "cli/progress.h"
@@ -150,10 +149,6 @@ static void check_options(struct tsm_load_options *load)
         tsm_usage(&program, "csv needs one of the options --measurement and --measurement-column");
     if (opt.common.memory < (uint64_t)LEAST_MEMORY_MB << 20)
         tsm_usage(&program, "option --memory: at least %dM", LEAST_MEMORY_MB);
-    if (!opt.common.jobs)
-        opt.common.jobs = tsm_cpu_count();
-    if (opt.common.jobs > 1024)
-        tsm_usage(&program, "option --jobs: at most 1024");
     int64_t unit = tsm_precision_unit(tsm_str_of(opt.precision)), now = tsm_now();
     *load = (struct tsm_load_options){
         .csv = csv,
@@ -165,7 +160,7 @@ static void check_options(struct tsm_load_options *load)
                         .time = tsm_str_of(opt.time),
                         .separator = separator_char()},
         .line = {.unit = unit, .now = now - now % unit},
-        .jobs = (unsigned)opt.common.jobs,
+        .jobs = tsm_jobs(&program),
         .stop = &stop,
     };
 }
@@ -263,8 +258,8 @@ static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *lo
     int synced = tsm_engine_sync(e, &late);
     if (synced != TSM_OK && (rc == TSM_OK || strcmp(late.msg, err.msg) != 0))
         tsm_complain(&program, "%s", late.msg);
-    if (synced != TSM_OK && rc == TSM_OK)
-        status = tsm_exit_status(synced);
+    if (synced != TSM_OK) /* not stored: that counts for more than damaged input */
+        status = rc == TSM_OK ? tsm_exit_status(synced) : TSM_EXIT_FAILED;
     return status;
 }
 

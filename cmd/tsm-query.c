@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/parallel.h"
 #include "base/time.h"
 #include "cli/options.h"
 #include "cli/result_writer.h"
@@ -145,7 +144,7 @@ static int run_query(struct run *r, char **files, struct tsm_str text, struct ts
         .database = nfiles ? tsm_str("", 0) : tsm_str_of(common.database),
         .rp = nfiles ? tsm_str("", 0) : tsm_str_of(common.rp),
         .now = tsm_now(),
-        .jobs = common.jobs ? (unsigned)common.jobs : tsm_cpu_count(),
+        .jobs = tsm_jobs(&program),
         .memory = common.memory,
         .damage = {given.skip_corrupt, on_damage, r},
     };

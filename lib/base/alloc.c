@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-static void out_of_memory(size_t size)
+_Noreturn static void out_of_memory(size_t size)
 {
     fprintf(stderr, "tsmkit: out of memory: cannot allocate %zu bytes\n", size);
     _exit(1);

@@ -3,6 +3,7 @@
 #ifndef TSM_BASE_BYTES_H
 #define TSM_BASE_BYTES_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -16,14 +17,14 @@ static inline uint32_t tsm_get_be32(const uint8_t *p)
 {
     uint32_t v;
     memcpy(&v, p, 4);
-    return __builtin_bswap32(v);
+    return be32toh(v);
 }
 
 static inline uint64_t tsm_get_be64(const uint8_t *p)
 {
     uint64_t v;
     memcpy(&v, p, 8);
-    return __builtin_bswap64(v);
+    return be64toh(v);
 }
 
 static inline void tsm_put_be16(uint8_t *p, uint16_t v)
@@ -34,13 +35,13 @@ static inline void tsm_put_be16(uint8_t *p, uint16_t v)
 
 static inline void tsm_put_be32(uint8_t *p, uint32_t v)
 {
-    v = __builtin_bswap32(v);
+    v = htobe32(v);
     memcpy(p, &v, 4);
 }
 
 static inline void tsm_put_be64(uint8_t *p, uint64_t v)
 {
-    v = __builtin_bswap64(v);
+    v = htobe64(v);
     memcpy(p, &v, 8);
 }
 

@@ -43,10 +43,10 @@ const char *tsm_strerror(int code);
 int tsm_err_set(struct tsm_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* As tsm_err_set(), with ": " and the text of errno appended; ENOSPC and EDQUOT give TSM_ENOSPC,
- * ENOENT TSM_ENOTFOUND, EPIPE TSM_EPIPE, everything else TSM_EIO. */
+ * ENOENT TSM_ENOTFOUND, EEXIST TSM_EEXISTS, EPIPE TSM_EPIPE, everything else TSM_EIO. */
 int tsm_err_sys(struct tsm_err *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "<fmt>: " before the message; returns err->code (or code when err is NULL). */
+/* Puts "<fmt>: " before the message, makes the error one of this code and returns it. */
 int tsm_err_wrap(struct tsm_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

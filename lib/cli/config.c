@@ -43,6 +43,8 @@ static int fault(const struct reader *r, const yaml_node_t *at, struct tsm_err *
 static int set_pair(const struct reader *r, const yaml_node_t *key, const yaml_node_t *value, bool top,
                     struct tsm_err *err)
 {
+    if (key->type != YAML_SCALAR_NODE)
+        return fault(r, key, err, "the key is not a scalar");
     const char *name = (const char *)key->data.scalar.value;
     const struct tsm_option *o = find(r->p, name);
     if (!o) {
@@ -67,9 +69,7 @@ static int read_mapping(struct reader *r, const yaml_node_t *map, bool sections,
     for (yaml_node_pair_t *i = map->data.mapping.pairs.start; i < map->data.mapping.pairs.top; i++) {
         const yaml_node_t *key = yaml_document_get_node(&r->doc, i->key);
         const yaml_node_t *value = yaml_document_get_node(&r->doc, i->value);
-        if (key->type != YAML_SCALAR_NODE)
-            return fault(r, key, err, "the key is not a scalar");
-        bool section = value->type == YAML_MAPPING_NODE &&
+        bool section = value->type == YAML_MAPPING_NODE && key->type == YAML_SCALAR_NODE &&
                        strncmp((char *)key->data.scalar.value, "tsm-", 4) == 0;
         if (section != sections)
             continue; /* this pass is for the other kind */

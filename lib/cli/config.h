@@ -4,7 +4,7 @@
 
 #include "cli/options.h"
 
-/* Sets the options of p that the file names. TSM_EUSAGE or TSM_EPARSE with "FILE:LINE: cause". */
+/* Sets the options of p that the file names. TSM_EUSAGE with "FILE:LINE: cause". */
 int tsm_config_read(const struct tsm_program *p, const char *path, struct tsm_err *err);
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/parallel.h"
 #include "cli/list_json.h"
 #include "cli/result_writer.h"
 #include "base/banned.h"
@@ -24,10 +23,7 @@ void tsm_inspect_start(struct tsm_inspect *in)
 {
     tsm_output_init(&in->out, STDOUT_FILENO);
     in->damage = (struct tsm_damage){.skip = in->skip_corrupt, .report = report_damage, .ctx = in};
-    if (in->common.jobs == 0)
-        in->common.jobs = tsm_cpu_count();
-    if (in->common.jobs > 256)
-        in->common.jobs = 256;
+    in->jobs = tsm_jobs(in->program);
     if (!in->common.data)
         in->common.data = "tsm-data";
     if (in->noperands == 0) {

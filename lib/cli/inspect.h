@@ -16,11 +16,12 @@ struct tsm_inspect {
     const char *format; /* NULL: the command's own */
     const char *start, *end;
     uint64_t top;
+    unsigned jobs; /* filled by tsm_inspect_start() */
     bool blocks, header, skip_corrupt;
     char **operands;
     size_t noperands;
     struct tsm_output out;
-    struct tsm_damage damage; /* filled by tsm_inspect_start() */
+    struct tsm_damage damage; /* likewise */
     uint64_t skipped;         /* damage that --skip-corrupt left out */
 };
 

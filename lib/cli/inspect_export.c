@@ -87,7 +87,7 @@ int tsm_inspect_export(struct tsm_inspect *in, int *status, struct tsm_err *err)
 {
     struct tsm_sources s;
     struct tsm_export e = {
-        .jobs = (unsigned)in->common.jobs,
+        .jobs = in->jobs,
         .damage = &in->damage,
         .write = write_lines,
         .ctx = in,

@@ -131,7 +131,7 @@ int tsm_inspect_report(struct tsm_inspect *in, int *status, struct tsm_err *err)
             tsm_inspect_say(in, "reading %s", s.items[i].path ? s.items[i].path : "files");
         c = tsm_source_open(in->fs, &s.items[i], &in->damage, &shard, err);
         if (c == TSM_OK) {
-            c = tsm_report_add(r, s.items[i].db, shard, (unsigned)in->common.jobs, err);
+            c = tsm_report_add(r, s.items[i].db, shard, in->jobs, err);
             tsm_shard_close(shard);
         }
     }

@@ -81,7 +81,7 @@ int tsm_inspect_verify(struct tsm_inspect *in, int *status, struct tsm_err *err)
     struct printing p = {.in = in};
     struct tsm_verify v = {
         .fs = in->fs,
-        .jobs = (unsigned)in->common.jobs,
+        .jobs = in->jobs,
         .report = print_finding,
         .ctx = &p,
     };

@@ -14,11 +14,13 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/num.h"
+#include "base/parallel.h"
 #include "base/time.h"
 #include "cli/config.h"
 #include "cli/option_value.h"
 #include "base/banned.h"
 
+enum { MOST_JOBS = 1024 };
 enum { OPT_HELP = 0x1000, OPT_VERSION, OPT_TABLE, OPT_FIRST };
 
 static void complain(const struct tsm_program *p, const char *fmt, va_list ap)
@@ -61,6 +63,13 @@ int tsm_exit_status(int code)
     default:
         return TSM_EXIT_FAILED;
     }
+}
+
+unsigned tsm_jobs(const struct tsm_program *p)
+{
+    if (p->common->jobs > MOST_JOBS)
+        tsm_usage(p, "option --jobs: at most %d", MOST_JOBS);
+    return p->common->jobs ? (unsigned)p->common->jobs : tsm_cpu_count();
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -185,6 +194,7 @@ static struct getopt_tables make_tables(const struct tsm_program *p)
         if (o->letter)
             tsm_buf_printf(&t.letters, "%c%s", o->letter, takes ? ":" : "");
     }
+    tsm_buf_cstr(&t.letters);
     t.longs[p->noptions] = (struct option){"help", no_argument, NULL, OPT_HELP};
     t.longs[p->noptions + 1] = (struct option){"version", no_argument, NULL, OPT_VERSION};
     t.longs[p->noptions + 2] = (struct option){"help-options", no_argument, NULL, OPT_TABLE};
@@ -249,7 +259,6 @@ static const struct tsm_option *config_option(const struct tsm_program *p)
 int tsm_options_parse(const struct tsm_program *p, int argc, char **argv)
 {
     struct getopt_tables t = make_tables(p);
-    tsm_buf_cstr(&t.letters);
     struct tsm_err err;
     const struct tsm_option *config = config_option(p);
     if (config) {

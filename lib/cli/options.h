@@ -123,6 +123,10 @@ void tsm_complain(const struct tsm_program *p, const char *fmt, ...) __attribute
 void tsm_usage(const struct tsm_program *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 
+/* Worker threads by --jobs: as many as there are CPUs when it was not given. Ends as tsm_usage() does when there
+ * are too many. */
+unsigned tsm_jobs(const struct tsm_program *p);
+
 /* What every program does first: SIGPIPE ends it quietly; SIGBUS (the disk fails under a mapped file) ends it
  * with a message and status 1; standard descriptors that are closed are occupied, so that no data file
  * becomes descriptor 1, in a way that using them still fails. */

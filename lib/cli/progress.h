@@ -14,8 +14,9 @@ struct tsm_progress {
 
 /* On only when stderr is a terminal. */
 void tsm_progress_start(struct tsm_progress *p, const char *program);
-/* Shows the text, when the last one is some time ago. done and total (0: unknown) give the percentage. */
+/* Whether the last text was shown some time ago, so that another may be. */
 bool tsm_progress_due(const struct tsm_progress *p);
+/* Shows the text in place of the last one, cut to the width of the terminal. */
 void tsm_progress_show(struct tsm_progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Removes the line, before anything else is written to stderr. */
 void tsm_progress_clear(struct tsm_progress *p);

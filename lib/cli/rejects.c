@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/banned.h"
 
 enum { CAUSE_MAX = 1000 }; /* bytes of a cause that are told: it repeats the line, which may be long */
@@ -38,16 +37,6 @@ static void add_cause(struct tsm_buf *out, const char *cause)
     }
 }
 
-static int sync_parent(const struct tsm_rejects *r, struct tsm_err *err)
-{
-    const char *slash = strrchr(r->path, '/');
-    char *dir = !slash ? tsm_strdup(".")
-                       : tsm_strndup(r->path, slash == r->path ? 1 : (size_t)(slash - r->path));
-    int rc = tsm_fs_sync_dir(r->fs, dir, err);
-    tsm_free(dir);
-    return rc;
-}
-
 int tsm_rejects_open(struct tsm_rejects *r, struct tsm_err *err)
 {
     if (!r->path)
@@ -55,7 +44,8 @@ int tsm_rejects_open(struct tsm_rejects *r, struct tsm_err *err)
     int rc = tsm_file_create(r->fs, r->path, &r->file, err);
     if (rc == TSM_OK) {
         r->open = true;
-        rc = sync_parent(r, err);
+        if (!r->file.special)
+            rc = tsm_fs_sync_parent(r->fs, r->path, err);
     }
     return rc;
 }

@@ -128,6 +128,7 @@ static int decode_shard(struct decoder *d, struct tsm_str bytes, uint64_t *id)
 {
     struct message m = message(d, "shard", bytes);
     int rc;
+    *id = 0;
     while ((rc = next_field(&m, BIT(SHARD_ID), 0)) > 0)
         *id = m.f.value;
     if (rc == 0 && *id > INT64_MAX)

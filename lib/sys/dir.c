@@ -19,6 +19,17 @@ int tsm_fs_sync_dir(const struct tsm_fs *fs, const char *dir, struct tsm_err *er
     return r < 0 ? tsm_err_sys(err, -r, "fsync directory %s", dir) : TSM_OK;
 }
 
+int tsm_fs_sync_parent(const struct tsm_fs *fs, const char *path, struct tsm_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = !slash          ? tsm_strdup(".")
+                   : slash == path ? tsm_strdup("/")
+                                   : tsm_strndup(path, (size_t)(slash - path));
+    int r = tsm_fs_sync_dir(fs, parent, err);
+    tsm_free(parent);
+    return r;
+}
+
 int tsm_fs_remove(const struct tsm_fs *fs, const char *path, struct tsm_err *err)
 {
     int r = fs->unlink(fs->ctx, path);
@@ -64,13 +75,7 @@ static int make_dir(const struct tsm_fs *fs, const char *path, struct tsm_err *e
         return TSM_OK;
     if (r < 0)
         return tsm_err_sys(err, -r, "create directory %s", path);
-    const char *slash = strrchr(path, '/');
-    char *parent = !slash          ? tsm_strdup(".")
-                   : slash == path ? tsm_strdup("/")
-                                   : tsm_strndup(path, (size_t)(slash - path));
-    int s = tsm_fs_sync_dir(fs, parent, err);
-    tsm_free(parent);
-    return s;
+    return tsm_fs_sync_parent(fs, path, err);
 }
 
 int tsm_fs_make_dirs(const struct tsm_fs *fs, const char *path, struct tsm_err *err)

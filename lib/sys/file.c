@@ -21,7 +21,9 @@ int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *
     int fd = fs->open(fs->ctx, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (fd < 0)
         return tsm_err_sys(err, -fd, "create %s", path);
+    struct tsm_fs_stat st;
     f->fd = fd;
+    f->special = fs->fstat(fs->ctx, fd, &st) == 0 && st.is_special;
     f->path = tsm_strdup(path);
     return TSM_OK;
 }
@@ -70,7 +72,7 @@ static int flush_and_close(struct tsm_file *f, struct tsm_err *err)
 {
     int r = write_all(f, f->buf.data, f->buf.len, err);
     tsm_buf_reset(&f->buf);
-    if (r == TSM_OK) {
+    if (r == TSM_OK && !f->special) {
         int s = f->fs->fsync(f->fs->ctx, f->fd);
         if (s < 0)
             r = tsm_err_sys(err, -s, "fsync %s", f->path);
@@ -85,19 +87,8 @@ static int flush_and_close(struct tsm_file *f, struct tsm_err *err)
 int tsm_file_finish(struct tsm_file *f, struct tsm_err *err)
 {
     int r = flush_and_close(f, err);
-    if (r == TSM_OK)
-        forget(f);
-    else
-        tsm_file_abandon(f);
+    forget(f);
     return r;
-}
-
-static char *parent_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return tsm_strdup(".");
-    return slash == path ? tsm_strdup("/") : tsm_strndup(path, (size_t)(slash - path));
 }
 
 int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err)
@@ -113,9 +104,7 @@ int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err)
         tsm_file_abandon(f);
         return r;
     }
-    char *dir = parent_of(path);
-    r = tsm_fs_sync_dir(f->fs, dir, err);
-    tsm_free(dir);
+    r = tsm_fs_sync_parent(f->fs, path, err);
     forget(f);
     return r;
 }
@@ -126,7 +115,8 @@ void tsm_file_abandon(struct tsm_file *f)
         return;
     if (f->fd >= 0)
         f->fs->close(f->fs->ctx, f->fd);
-    f->fs->unlink(f->fs->ctx, f->path);
+    if (!f->special)
+        f->fs->unlink(f->fs->ctx, f->path);
     forget(f);
 }
 

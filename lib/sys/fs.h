@@ -19,7 +19,6 @@
 
 struct tsm_fs_stat {
     uint64_t size;
-    int64_t mtime; /* nanoseconds */
     bool is_dir;
     bool is_special; /* neither a file nor a directory: a FIFO, a device */
 };
@@ -52,7 +51,8 @@ extern const struct tsm_fs tsm_fs_posix;
 /* A file being written in order. Bytes are collected and written in large pieces. */
 struct tsm_file {
     const struct tsm_fs *fs;
-    int fd; /* -1: not open */
+    int fd;       /* -1: not open */
+    bool special; /* path names a device or a pipe: it cannot be fsynced, and is not ours to unlink */
     char *path;
     uint64_t size;      /* bytes given so far, written or collected */
     struct tsm_buf buf; /* collected */
@@ -61,12 +61,14 @@ struct tsm_file {
 int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f,
                     struct tsm_err *err); /* truncates */
 int tsm_file_write(struct tsm_file *f, const void *p, size_t n, struct tsm_err *err);
-/* Writes what is collected, fsyncs and closes. */
+/* Writes what is collected, fsyncs and closes. After a failure the file stays with what it got. */
 int tsm_file_finish(struct tsm_file *f, struct tsm_err *err);
 /* As finish, then renames to path and fsyncs the directory: the atomic install. On failure the temporary
- * file is removed and nothing named path has changed. */
+ * file is removed and nothing named path has changed; only when that last fsync fails, path is the new file
+ * already, but perhaps not after a loss of power. */
 int tsm_file_install(struct tsm_file *f, const char *path, struct tsm_err *err);
-/* Closes and unlinks; for error paths. Accepts a zeroed, finished or installed file (does nothing then). */
+/* Closes and, unless it is special, unlinks; for error paths. Accepts a zeroed, finished or installed file
+ * (does nothing then). */
 void tsm_file_abandon(struct tsm_file *f);
 
 /* A whole file mapped for reading. TSM_ECORRUPT when it is not a regular file. An empty file maps to data
@@ -87,6 +89,8 @@ int tsm_fs_read_file(const struct tsm_fs *fs, const char *path, size_t limit, st
 /* Writes bytes to path + ".tmp", fsyncs, renames to path, fsyncs the directory. */
 int tsm_fs_write_file(const struct tsm_fs *fs, const char *path, struct tsm_str bytes, struct tsm_err *err);
 int tsm_fs_sync_dir(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
+/* fsyncs the directory that holds path. */
+int tsm_fs_sync_parent(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
 /* Unlinks path (absence is success); does not fsync the directory. */
 int tsm_fs_remove(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
 /* Removes a directory and all below it; absence is success. */

@@ -60,7 +60,6 @@ static int posix_ftruncate(void *ctx, int fd, off_t size)
 static void convert_stat(const struct stat *s, struct tsm_fs_stat *st)
 {
     st->size = (uint64_t)s->st_size;
-    st->mtime = (int64_t)s->st_mtim.tv_sec * 1000000000 + s->st_mtim.tv_nsec;
     st->is_dir = S_ISDIR(s->st_mode);
     st->is_special = !S_ISDIR(s->st_mode) && !S_ISREG(s->st_mode);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # tests/tools/options.bats: every program's help, manual page and completion say what its option table says.
+bats_require_minimum_version 1.5.0
 
 setup() {
     root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
@@ -136,4 +137,29 @@ complete_words() {
             [[ $output == *nosuchword* ]]
         done < <(table "$p")
     done
+}
+
+@test "a configuration file with a key that is no text is refused, at the top and in a section" {
+    for text in '[a, b]: 1' $'tsm-query:\n  [a, b]: 1' $'tsm-query:\n  {a: b}: 1'; do
+        echo "$text" >"$BATS_TEST_TMPDIR/c.yaml"
+        run -2 "$BUILD/tsm-query" -c "$BATS_TEST_TMPDIR/c.yaml" 'SHOW DATABASES'
+        [[ $output == *"c.yaml:"*"the key is not a scalar"* ]]
+    done
+}
+
+@test "rejected lines go into a pipe as well, which stays where it is" {
+    cd "$BATS_TEST_TMPDIR"
+    mkfifo rejects
+    timeout 20 cat rejects >saved &
+    run -3 "$BUILD/tsm-ingest" -q -d data -b db --rejects rejects - <<<$'m f=1 1\nbad\n'
+    wait $!
+    [ -p rejects ]
+    grep -qx bad saved
+}
+
+@test "a number of jobs that no machine has is refused by every program" {
+    cd "$BATS_TEST_TMPDIR"
+    run -2 "$BUILD/tsm-query" -j 4294967296 'SHOW DATABASES'
+    run -2 "$BUILD/tsm-inspect" -j 1025 verify .
+    run -2 "$BUILD/tsm-ingest" -j 1025 -b db /dev/null
 }
