@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "base/power10.h"
 #include "base/banned.h"
 
 typedef unsigned __int128 uint128;
@@ -183,10 +184,6 @@ static struct tsm_decimal without_zeros(uint64_t digits, int exponent)
     return (struct tsm_decimal){digits, exponent};
 }
 
-/* Powers of ten that a double holds exactly. */
-static const double exact_powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                      1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-
 /* Finds the decimal of at most 15 digits, none of them beyond the 15th after the point, that is v, for v <
  * 1e15. There is at most one of at most 15 digits. Scaled to 15 digits, v is off by less than half a unit
  * after two roundings, so the nearest integer is the only candidate; and the division of two exact numbers
@@ -197,10 +194,10 @@ static bool few_digits(double v, struct tsm_decimal *d)
         return false;
     int scale = 15;
     for (int step = 8; step; step /= 2)
-        if (scale >= step && v >= exact_powers[15 - scale + step - 1])
+        if (scale >= step && v >= tsm_power10_double[15 - scale + step - 1])
             scale -= step;
-    uint64_t digits = (uint64_t)(v * exact_powers[scale] + 0.5);
-    if (digits > UINT64_C(1000000000000000) || (double)digits / exact_powers[scale] != v)
+    uint64_t digits = (uint64_t)(v * tsm_power10_double[scale] + 0.5);
+    if (digits > UINT64_C(1000000000000000) || (double)digits / tsm_power10_double[scale] != v)
         return false;
     *d = without_zeros(digits, -scale);
     return true;

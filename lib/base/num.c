@@ -8,11 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/decimal.h"
+#include "base/power10.h"
 #include "base/banned.h"
-
-/* Powers of ten that a double holds exactly. */
-static const double exact_pow10[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 /* ---- reading ---- */
 
@@ -146,7 +143,8 @@ bool tsm_parse_float(struct tsm_str s, double *v)
     if (!number.cut && number.digits <= UINT64_C(1) << 53 && number.exponent >= -22 &&
         number.exponent <= 22) {
         double x = (double)number.digits;
-        x = number.exponent < 0 ? x / exact_pow10[-number.exponent] : x * exact_pow10[number.exponent];
+        x = number.exponent < 0 ? x / tsm_power10_double[-number.exponent]
+                                : x * tsm_power10_double[number.exponent];
         *v = minus ? -x : x;
         return true;
     }
@@ -197,33 +195,10 @@ static const char digit_pairs[] =
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
 
-static const uint64_t uint_pow10[20] = {
-    1,
-    10,
-    100,
-    1000,
-    10000,
-    100000,
-    1000000,
-    10000000,
-    100000000,
-    1000000000,
-    10000000000,
-    100000000000,
-    1000000000000,
-    10000000000000,
-    100000000000000,
-    1000000000000000,
-    10000000000000000,
-    100000000000000000,
-    1000000000000000000,
-    10000000000000000000u,
-};
-
 static unsigned count_digits(uint64_t v)
 {
     unsigned guess = (unsigned)(64 - __builtin_clzll(v | 1)) * 1233 >> 12;
-    return guess + ((v | 1) >= uint_pow10[guess]);
+    return guess + ((v | 1) >= tsm_power10[guess]);
 }
 
 /* Writes the last n digits of v, filled up with zeros. */

@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "base/num.h"
 #include "base/banned.h"
 
 enum {
@@ -308,15 +309,7 @@ bool tsm_parse_duration(struct tsm_str s, int64_t *d)
 
 static char *put_uint(char *p, uint64_t v)
 {
-    char digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    while (n)
-        *p++ = digits[--n];
-    return p;
+    return p + tsm_format_uint(p, v);
 }
 
 static char *put_text(char *p, const char *s)

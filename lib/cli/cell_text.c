@@ -33,7 +33,7 @@ static char *fraction(char *p, unsigned ns)
     return p;
 }
 
-size_t tsm_time_text(struct tsm_time_text *t, char *p, int64_t ns)
+static size_t time_text(struct tsm_time_text *t, char *p, int64_t ns)
 {
     if (t->unit)
         return tsm_format_int(p, ns / t->unit);
@@ -68,7 +68,7 @@ size_t tsm_plain_text(struct tsm_time_text *t, char *p, const struct tsm_cells *
     case TSM_CELL_UNSIGNED:
         return tsm_format_uint(p, c->v.u[row]);
     case TSM_CELL_TIME:
-        return tsm_time_text(t, p, c->v.i[row]);
+        return time_text(t, p, c->v.i[row]);
     case TSM_CELL_BOOLEAN:
         memcpy(p, c->v.b[row] ? "true" : "false", 5);
         return c->v.b[row] ? 4 : 5;

@@ -21,9 +21,6 @@ static inline void tsm_time_text_init(struct tsm_time_text *t, int64_t unit)
     t->day = INT64_MIN;
 }
 
-/* Writes at most TSM_TIME_TEXT_MAX bytes; returns their number. */
-size_t tsm_time_text(struct tsm_time_text *t, char *p, int64_t ns);
-
 /* Any value but a string, at most TSM_NUM_MAX bytes: numbers as in JSON, true, false. */
 size_t tsm_plain_text(struct tsm_time_text *t, char *p, const struct tsm_cells *c, size_t row);
 

@@ -43,7 +43,9 @@ int tsm_rejects_open(struct tsm_rejects *r, struct tsm_err *err)
         return TSM_OK;
     int rc = tsm_file_create(r->fs, r->path, &r->file, err);
     if (rc == TSM_OK) {
+        struct tsm_fs_stat st;
         r->open = true;
+        r->file.special = r->fs->fstat(r->fs->ctx, r->file.fd, &st) == 0 && st.is_special;
         if (!r->file.special)
             rc = tsm_fs_sync_parent(r->fs, r->path, err);
     }

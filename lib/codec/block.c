@@ -97,16 +97,15 @@ static int decode_values(const struct parts *b, struct tsm_values *c, struct tsm
     }
 }
 
-int tsm_block_decode(const uint8_t *p, size_t len, struct tsm_values *c, struct tsm_err *err)
+static int decode(const uint8_t *p, size_t len, struct tsm_values *c, bool values, struct tsm_err *err)
 {
     struct parts b;
     int rc = split(p, len, &b, err);
     tsm_values_reset(c, rc ? c->type : b.type, rc ? 0 : b.n);
-    if (rc)
-        return rc;
     /* The values first: when a few bytes of timestamps claim a million points, that shows here before it
      * costs. */
-    rc = decode_values(&b, c, err);
+    if (!rc && values)
+        rc = decode_values(&b, c, err);
     if (!rc)
         rc = tsm_time_decode(b.times, b.time_bytes, c->t, b.n, err);
     if (!rc)
@@ -114,17 +113,14 @@ int tsm_block_decode(const uint8_t *p, size_t len, struct tsm_values *c, struct 
     return rc;
 }
 
+int tsm_block_decode(const uint8_t *p, size_t len, struct tsm_values *c, struct tsm_err *err)
+{
+    return decode(p, len, c, true, err);
+}
+
 int tsm_block_decode_times(const uint8_t *p, size_t len, struct tsm_values *c, struct tsm_err *err)
 {
-    struct parts b;
-    int rc = split(p, len, &b, err);
-    tsm_values_reset(c, rc ? c->type : b.type, rc ? 0 : b.n);
-    if (rc)
-        return rc;
-    rc = tsm_time_decode(b.times, b.time_bytes, c->t, b.n, err);
-    if (!rc)
-        c->n = b.n;
-    return rc;
+    return decode(p, len, c, false, err);
 }
 
 int tsm_block_count(const uint8_t *p, size_t len, size_t *n, struct tsm_err *err)

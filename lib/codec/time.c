@@ -3,31 +3,13 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/power10.h"
 #include "codec/block.h"
 #include "codec/simple8b.h"
 #include "base/banned.h"
 
 enum { RAW = 0, SIMPLE8B = 1, RLE = 2 };
 enum { HEADER = 9, MAX_SCALE_LOG = 12, STACK_POINTS = 1024 };
-
-static const uint64_t pow10_table[16] = {
-    1,
-    10,
-    100,
-    1000,
-    10000,
-    100000,
-    1000000,
-    10000000,
-    100000000,
-    1000000000,
-    10000000000,
-    100000000000,
-    1000000000000,
-    10000000000000,
-    100000000000000,
-    1000000000000000,
-};
 
 /* v is a multiple of 5^k exactly when v * inverse[k] (modulo 2^64) is at most limit[k]; the product then is v
  * / 5^k. */
@@ -81,7 +63,7 @@ static void encode_rle(struct tsm_buf *out, const int64_t *t, size_t n)
     p[0] = (uint8_t)(RLE << 4 | log);
     tsm_put_be64(p + 1, (uint64_t)t[0]);
     size_t len = HEADER;
-    len += tsm_put_uvarint(p + len, step / pow10_table[log]);
+    len += tsm_put_uvarint(p + len, step / tsm_power10[log]);
     len += tsm_put_uvarint(p + len, n);
     out->len += len;
 }
@@ -140,7 +122,7 @@ static int read_rle(const uint8_t *p, size_t len, struct rle *r, struct tsm_err 
     used = tsm_get_uvarint(p + at, len - at, &r->n);
     if (!used || at + used != len)
         return tsm_err_set(err, TSM_ECORRUPT, "timestamps: bad length of a run");
-    if (__builtin_mul_overflow(r->step, pow10_table[p[0] & 15], &r->step))
+    if (__builtin_mul_overflow(r->step, tsm_power10[p[0] & 15], &r->step))
         return tsm_err_set(err, TSM_ECORRUPT, "timestamps: delta of a run exceeds 64 bits");
     if (r->n == 0 || r->n > TSM_BLOCK_MAX_POINTS)
         return tsm_err_set(err, TSM_ECORRUPT, "timestamps: run of %llu", (unsigned long long)r->n);
@@ -213,7 +195,7 @@ int tsm_time_decode(const uint8_t *p, size_t len, int64_t *t, size_t n, struct t
     case SIMPLE8B:
         sum = tsm_get_be64(p + 1);
         t[0] = (int64_t)sum;
-        tsm_simple8b_decode_sums(p + HEADER, len - HEADER, sum, pow10_table[p[0] & 15], (uint64_t *)t + 1);
+        tsm_simple8b_decode_sums(p + HEADER, len - HEADER, sum, tsm_power10[p[0] & 15], (uint64_t *)t + 1);
         break;
     default:
         for (size_t i = 0; i < n; i++) {

@@ -159,17 +159,9 @@ union tsm_value tsm_values_get(const struct tsm_values *c, size_t i)
     }
 }
 
-/* The first index in [from, n) whose time is >= t, found by doubling steps: cheap when it is near. */
-static size_t lower_bound_from(const struct tsm_values *c, size_t from, int64_t t)
+/* The first index in [lo, hi) whose time is >= t; hi when there is none. */
+static size_t bisect(const struct tsm_values *c, size_t lo, size_t hi, int64_t t)
 {
-    size_t step = 1, lo = from, hi = from;
-    while (hi < c->n && c->t[hi] < t) {
-        lo = hi + 1;
-        hi += step;
-        step *= 2;
-    }
-    if (hi > c->n)
-        hi = c->n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (c->t[mid] < t)
@@ -182,15 +174,19 @@ static size_t lower_bound_from(const struct tsm_values *c, size_t from, int64_t 
 
 size_t tsm_values_lower_bound(const struct tsm_values *c, int64_t t)
 {
-    size_t lo = 0, hi = c->n;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (c->t[mid] < t)
-            lo = mid + 1;
-        else
-            hi = mid;
+    return bisect(c, 0, c->n, t);
+}
+
+/* The same in [from, n), found by doubling steps: cheap when it is near. */
+static size_t lower_bound_from(const struct tsm_values *c, size_t from, int64_t t)
+{
+    size_t step = 1, lo = from, hi = from;
+    while (hi < c->n && c->t[hi] < t) {
+        lo = hi + 1;
+        hi += step;
+        step *= 2;
     }
-    return lo;
+    return bisect(c, lo, hi < c->n ? hi : c->n, t);
 }
 
 struct place {

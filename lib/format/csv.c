@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "base/num.h"
 #include "base/time.h"
+#include "format/line_exact.h"
 #include "format/scan_bytes.h"
 #include "base/banned.h"
 
@@ -398,19 +399,6 @@ static bool read_time(struct row *r, struct tsm_str cell, int64_t *t)
     return tsm_parse_time(cell, t) ? true : fault(r, "bad timestamp: ", cell);
 }
 
-static bool read_boolean(struct tsm_str s, bool letters, bool *v)
-{
-    static const char *const words[] = {"true",  "True", "TRUE", "false", "False",
-                                        "FALSE", "t",    "T",    "f",     "F"};
-    for (size_t i = 0; i < (letters ? 10u : 6u); i++) {
-        if (tsm_str_eq(s, tsm_str_of(words[i]))) {
-            *v = i < 3 || i == 6 || i == 7;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The number before a suffix letter that may be there. */
 static struct tsm_str strip(struct tsm_str s, char suffix)
 {
@@ -427,7 +415,7 @@ static bool read_typed(struct tsm_str s, struct tsm_field *f)
     case TSM_UNSIGNED:
         return tsm_parse_uint(strip(s, 'u'), &f->value.u);
     case TSM_BOOLEAN:
-        return read_boolean(s, true, &f->value.b);
+        return tsm_line_boolean(s, &f->value.b);
     case TSM_STRING:
         f->value.s = s;
         return true;
@@ -447,7 +435,7 @@ static void read_untyped(struct tsm_str s, struct tsm_field *f)
         f->type = TSM_UNSIGNED;
     } else if (number && tsm_parse_float(s, &f->value.f)) {
         f->type = TSM_FLOAT;
-    } else if (!number && read_boolean(s, false, &f->value.b)) {
+    } else if (!number && s.n > 1 && tsm_line_boolean(s, &f->value.b)) {
         f->type = TSM_BOOLEAN;
     } else {
         f->type = TSM_STRING;

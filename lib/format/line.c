@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/num.h"
+#include "base/power10.h"
 #include "base/time.h"
 #include "format/line_exact.h"
 #include "format/scan_bytes.h"
@@ -152,9 +153,6 @@ static const char *long_number(const char *start, const char *end, struct tsm_fi
 /* p is at a digit, a point or a minus; returns what is after the number. */
 static inline const char *fast_number(const char *p, const char *end, struct tsm_field *f)
 {
-    /* Exact in a double, as is every integer up to 2^53: so one division rounds correctly. */
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     const char *start = p;
     bool negative = *p == '-';
     p += negative;
@@ -190,7 +188,7 @@ static inline const char *fast_number(const char *p, const char *end, struct tsm
         return long_number(start, end, f);
     double v = (double)m;
     if (decimals)
-        v /= powers[decimals];
+        v /= tsm_power10_double[decimals]; /* both are exact, so one division rounds correctly */
     f->type = TSM_FLOAT;
     f->value.f = negative ? -v : v;
     return p;

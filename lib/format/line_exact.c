@@ -155,7 +155,7 @@ static size_t check_number(struct tsm_str line, size_t i, const char **fault, st
     return tsm_parse_float(text, &v.f) ? i : 0;
 }
 
-static bool parse_boolean(struct tsm_str s, bool *v)
+bool tsm_line_boolean(struct tsm_str s, bool *v)
 {
     static const char *const words[] = {"f", "F", "false", "False", "FALSE",
                                         "t", "T", "true",  "True",  "TRUE"};
@@ -175,7 +175,7 @@ static size_t check_boolean(struct tsm_str line, size_t i)
     bool v;
     for (i++; i < line.n && line.p[i] != ',' && line.p[i] != ' '; i++) {
     }
-    return parse_boolean(tsm_str(line.p + start, i - start), &v) ? i : 0;
+    return tsm_line_boolean(tsm_str(line.p + start, i - start), &v) ? i : 0;
 }
 
 /* Finds the end of the fields that start at `start`. Returns false with the cause in *fault, or appended to
@@ -248,20 +248,6 @@ static size_t value_end(struct tsm_str s, size_t i)
     return i;
 }
 
-static struct tsm_str unescape(struct tsm_arena *a, struct tsm_str s, const char *escaped)
-{
-    if (s.n == 0 || !memchr(s.p, '\\', s.n))
-        return s;
-    char *p = tsm_arena_bytes(a, s.n);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] && strchr(escaped, s.p[i + 1]))
-            i++;
-        p[n++] = s.p[i];
-    }
-    return tsm_str(p, n);
-}
-
 /* The value of a field from its text. False when it is none: possible only where the passes disagree. */
 static bool field_value(struct tsm_str s, struct tsm_arena *a, struct tsm_field *f)
 {
@@ -270,12 +256,12 @@ static bool field_value(struct tsm_str s, struct tsm_arena *a, struct tsm_field 
     char first = s.p[0], last = s.p[s.n - 1];
     if (first == '"') {
         f->type = TSM_STRING;
-        f->value.s = s.n < 2 ? tsm_str(s.p, 0) : unescape(a, tsm_str(s.p + 1, s.n - 2), "\"\\");
+        f->value.s = s.n < 2 ? tsm_str(s.p, 0) : tsm_unescape(tsm_str(s.p + 1, s.n - 2), TSM_STRING_SPECIALS, a);
         return s.n >= 2;
     }
     if (!strchr("0123456789-.nNiIu", first) || first == '\0') {
         f->type = TSM_BOOLEAN;
-        return parse_boolean(s, &f->value.b);
+        return tsm_line_boolean(s, &f->value.b);
     }
     if (last == 'i') {
         f->type = TSM_INTEGER;
@@ -337,7 +323,7 @@ static bool split_fields(struct tsm_str fields, struct tsm_points *out, size_t *
     for (size_t i = 0; next_field(fields, &i, &name, &value);) {
         TSM_GROW(out->fields, *nfields + 1, out->capfields);
         struct tsm_field *f = &out->fields[(*nfields)++];
-        f->name = unescape(&out->arena, name, ",\" =");
+        f->name = tsm_unescape(name, TSM_FIELD_SPECIALS, &out->arena);
         if (!field_value(value, &out->arena, f)) {
             tsm_buf_puts(cause, "invalid value: field-key=");
             tsm_buf_str(cause, name);

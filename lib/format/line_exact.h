@@ -1,6 +1,6 @@
 /*
  * format/line_exact.h: the exact parser of one line, for what the fast one in line.c does not take: odd
- * escapes, odd blanks, and every line that is wrong. Only line*.c include this.
+ * escapes, odd blanks, and every line that is wrong. For line*.c and csv.c only.
  *
  * InfluxDB reads a line in several passes that do not agree with each other on what an escape is: one finds
  * the end of the line, one checks the fields, one splits them. Both the acceptance and the texts of the
@@ -26,6 +26,9 @@ const char *tsm_line_key_end(const char *p, const char *end);
 /* The first fault of a key, taken by itself: NULL when there is none. A fault of the whole key (a tag twice,
  * its length) is not looked for. */
 const char *tsm_line_key_fault(struct tsm_str key);
+
+/* The value of a boolean: t, T, true, True, TRUE and their opposites; false when s is none of these words. */
+bool tsm_line_boolean(struct tsm_str s, bool *v);
 
 /* Skips spaces, tabs and zero bytes. */
 static inline const char *tsm_line_skip_blanks(const char *p, const char *end)

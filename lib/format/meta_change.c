@@ -7,6 +7,7 @@
 #include "format/meta_rules.h"
 
 #include "base/time.h"
+#include "base/utf8.h"
 #include "base/banned.h"
 
 enum { MAX_NAME = 255 }; /* bytes */
@@ -22,23 +23,13 @@ bool tsm_meta_name_is_path(struct tsm_str name)
 }
 
 /* Decodes one character of UTF-8 at p; a byte that is not part of one counts as U+FFFD, as in Go. */
-static size_t next_rune(const unsigned char *p, size_t n, uint32_t *rune)
+static size_t next_rune(const uint8_t *p, size_t n, uint32_t *rune)
 {
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
-    *rune = 0xFFFD;
-    if (len == 0 || len > n)
-        return 1;
-    uint32_t r = len == 1 ? p[0] : p[0] & (0x7Fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if (p[i] >> 6 != 2)
-            return 1;
-        r = r << 6 | (p[i] & 0x3F);
-    }
-    if (r < smallest[len] || r > 0x10FFFF || (r >= 0xD800 && r < 0xE000))
-        return 1;
-    *rune = r;
-    return len;
+    size_t len = tsm_utf8_length(p, n);
+    *rune = len == 0 ? 0xFFFD : len == 1 ? p[0] : p[0] & (0x7Fu >> len);
+    for (size_t i = 1; i < len; i++)
+        *rune = *rune << 6 | (p[i] & 0x3F);
+    return len ? len : 1;
 }
 
 /* Controls, format characters, separators other than the space, and private use: what Go does not call
@@ -65,7 +56,7 @@ static bool name_is_valid(struct tsm_str name)
         return false;
     for (size_t i = 0; i < name.n;) {
         uint32_t rune;
-        i += next_rune((const unsigned char *)name.p + i, name.n - i, &rune);
+        i += next_rune((const uint8_t *)name.p + i, name.n - i, &rune);
         if (!is_printable(rune))
             return false;
     }

@@ -5,12 +5,6 @@
 
 #include "base/banned.h"
 
-/* The characters that '\' protects in each part of a line. */
-#define MEASUREMENT_SPECIALS ", "
-#define TAG_SPECIALS ",= "
-#define FIELD_SPECIALS ",= \""
-#define STRING_SPECIALS "\"\\"
-
 static bool is_special(char c, const char *specials)
 {
     return c && strchr(specials, c) != NULL;
@@ -42,8 +36,7 @@ static size_t find_stop(struct tsm_str s, size_t from, char stop)
     return s.n;
 }
 
-/* s without its escapes: s itself when there are none, else a copy in the arena. */
-static struct tsm_str unescape(struct tsm_str s, const char *specials, struct tsm_arena *a)
+struct tsm_str tsm_unescape(struct tsm_str s, const char *specials, struct tsm_arena *a)
 {
     if (s.n == 0 || !memchr(s.p, '\\', s.n))
         return s;
@@ -72,7 +65,7 @@ int tsm_series_parse(struct tsm_str key, struct tsm_arena *a, struct tsm_series 
     size_t at = find_stop(key, 0, ',');
     if (at == 0)
         return tsm_err_set(err, TSM_ECORRUPT, "series key without a measurement");
-    s->measurement = unescape(tsm_str(key.p, at), MEASUREMENT_SPECIALS, a);
+    s->measurement = tsm_unescape(tsm_str(key.p, at), TSM_MEASUREMENT_SPECIALS, a);
     if (at == key.n)
         return TSM_OK;
 
@@ -90,8 +83,8 @@ int tsm_series_parse(struct tsm_str key, struct tsm_arena *a, struct tsm_series 
         if (end == equals + 1)
             continue; /* an empty value is as good as no tag */
         struct tsm_tag *tag = &s->tags[s->ntags++];
-        tag->key = unescape(tsm_str(key.p + start, equals - start), TAG_SPECIALS, a);
-        tag->value = unescape(tsm_str(key.p + equals + 1, end - equals - 1), TAG_SPECIALS, a);
+        tag->key = tsm_unescape(tsm_str(key.p + start, equals - start), TSM_TAG_SPECIALS, a);
+        tag->value = tsm_unescape(tsm_str(key.p + equals + 1, end - equals - 1), TSM_TAG_SPECIALS, a);
     }
     return TSM_OK;
 }
@@ -111,22 +104,22 @@ static void escape(struct tsm_buf *out, struct tsm_str s, const char *specials)
 
 void tsm_escape_measurement(struct tsm_buf *out, struct tsm_str s)
 {
-    escape(out, s, MEASUREMENT_SPECIALS);
+    escape(out, s, TSM_MEASUREMENT_SPECIALS);
 }
 
 void tsm_escape_tag(struct tsm_buf *out, struct tsm_str s)
 {
-    escape(out, s, TAG_SPECIALS);
+    escape(out, s, TSM_TAG_SPECIALS);
 }
 
 void tsm_escape_field(struct tsm_buf *out, struct tsm_str s)
 {
-    escape(out, s, FIELD_SPECIALS);
+    escape(out, s, TSM_FIELD_SPECIALS);
 }
 
 void tsm_escape_string(struct tsm_buf *out, struct tsm_str s)
 {
-    escape(out, s, STRING_SPECIALS);
+    escape(out, s, TSM_STRING_SPECIALS);
 }
 
 void tsm_series_make(struct tsm_buf *out, const struct tsm_series *s)

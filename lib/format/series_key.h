@@ -42,6 +42,15 @@ void tsm_series_make(struct tsm_buf *out, const struct tsm_series *s);
 /* The value of a tag, or an empty string (p NULL) when the series does not have it. */
 struct tsm_str tsm_series_tag(const struct tsm_series *s, struct tsm_str key);
 
+/* The characters that '\' protects in each part of a line. */
+#define TSM_MEASUREMENT_SPECIALS ", "
+#define TSM_TAG_SPECIALS ",= "
+#define TSM_FIELD_SPECIALS ",= \""
+#define TSM_STRING_SPECIALS "\"\\"
+
+/* s without the escapes of specials: s itself when there are none, else a copy in the arena. */
+struct tsm_str tsm_unescape(struct tsm_str s, const char *specials, struct tsm_arena *a);
+
 /* Appending with line protocol's escapes. */
 void tsm_escape_measurement(struct tsm_buf *out, struct tsm_str s);
 void tsm_escape_tag(struct tsm_buf *out, struct tsm_str s);

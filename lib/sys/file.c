@@ -21,9 +21,7 @@ int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *
     int fd = fs->open(fs->ctx, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (fd < 0)
         return tsm_err_sys(err, -fd, "create %s", path);
-    struct tsm_fs_stat st;
     f->fd = fd;
-    f->special = fs->fstat(fs->ctx, fd, &st) == 0 && st.is_special;
     f->path = tsm_strdup(path);
     return TSM_OK;
 }

@@ -52,7 +52,7 @@ extern const struct tsm_fs tsm_fs_posix;
 struct tsm_file {
     const struct tsm_fs *fs;
     int fd;       /* -1: not open */
-    bool special; /* path names a device or a pipe: it cannot be fsynced, and is not ours to unlink */
+    bool special; /* set after the creation when a user's path is a device or a pipe: no fsync, no unlink */
     char *path;
     uint64_t size;      /* bytes given so far, written or collected */
     struct tsm_buf buf; /* collected */
