@@ -36,13 +36,13 @@ struct tsm_agg_call {
 
 struct tsm_agg_list { /* of all series of a task, one after the other */
     int64_t *t;       /* start of the interval; or the time of a value */
-    struct tsm_point *p;
+    struct tsm_partial *p;
     union tsm_num *v;
     size_t n, cap;
 };
 
 struct tsm_agg_dense {
-    struct tsm_point *p;
+    struct tsm_partial *p;
     uint8_t *present;
 };
 
@@ -80,7 +80,7 @@ struct tsm_agg_origin {
 /* Points of one level of influxd's iterators, in the order of the answer. */
 struct tsm_agg_level {
     int64_t *t; /* start of the interval */
-    struct tsm_point *p;
+    struct tsm_partial *p;
     struct tsm_agg_origin *o; /* NULL: not visible */
     size_t n, cap;
 };
@@ -130,7 +130,7 @@ void tsm_agg_wave_release(struct tsm_agg_wave *w);
 /* The part of a call's list that belongs to series i of member m. */
 struct tsm_agg_part {
     const int64_t *t;
-    const struct tsm_point *p;
+    const struct tsm_partial *p;
     const union tsm_num *v;
     size_t n;
 };

@@ -115,7 +115,7 @@ size_t tsm_agg_estimate(const struct tsm_agg *a, uint32_t group)
     for (size_t i = 0; i < g->nsets; i++) {
         const struct tsm_plan_member *m = &p->members[g->first_set + i];
         const struct tsm_plan_set *s = &p->units[m->unit].sets[m->set];
-        n += (s->to - s->from) * a->ncalls * (sizeof(struct tsm_point) + 2 * sizeof(int64_t));
+        n += (s->to - s->from) * a->ncalls * (sizeof(struct tsm_partial) + 2 * sizeof(int64_t));
     }
     return n;
 }
@@ -253,7 +253,7 @@ static int add_run(struct worker *k, size_t call, int64_t window, const int64_t 
             i = 0;
         if (i >= k->w->nwindows)
             return tsm_err_set(k->err, TSM_ECORRUPT, "a value lies outside of the time range of its key");
-        struct tsm_point fresh = {0}, *p = &k->dense[call].p[i];
+        struct tsm_partial fresh = {0}, *p = &k->dense[call].p[i];
         add(&fresh, t, v, n, true, false, &k->task->text);
         tsm_join(c->call->fn, c->type, p, &fresh, !k->dense[call].present[i]);
         k->dense[call].present[i] = 1;
@@ -403,7 +403,7 @@ for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t fiel
 /* ---- first() and last() over the whole range: the two outermost rows --------------------------- */
 
 struct ends {
-    struct tsm_point p[2];
+    struct tsm_partial p[2];
     size_t n;
     bool last; /* keep the last two; else the first two */
     enum tsm_vec_type type;
@@ -412,7 +412,7 @@ struct ends {
 
 static void push_end(struct ends *e, int64_t t, const char *v, size_t i)
 {
-    struct tsm_point p = {.v = num_at(e->type, v, i, e->text), .x.t = t};
+    struct tsm_partial p = {.v = num_at(e->type, v, i, e->text), .x.t = t};
     if (e->n == 2) {
         e->p[0] = e->p[1];
         e->p[1] = p;

@@ -36,7 +36,7 @@ int64_t tsm_agg_shown_time(const struct tsm_agg_reducer *k, int64_t window)
     return t == TSM_TIME_MIN ? 0 : t;
 }
 
-static void level_add(struct tsm_agg_level *l, int64_t t, const struct tsm_point *p,
+static void level_add(struct tsm_agg_level *l, int64_t t, const struct tsm_partial *p,
                       const struct tsm_agg_origin *o)
 {
     if (l->n == l->cap) {
@@ -67,7 +67,7 @@ static void level_release(struct tsm_agg_level *l)
 struct joining {
     const struct tsm_agg_call *c;
     struct tsm_agg_level *to;
-    struct tsm_point acc;
+    struct tsm_partial acc;
     struct tsm_agg_origin origin;
     int64_t window;
     bool any;
@@ -82,7 +82,7 @@ static void join_flush(struct joining *j)
     j->any = false;
 }
 
-static void join_add(struct joining *j, int64_t window, const struct tsm_point *p,
+static void join_add(struct joining *j, int64_t window, const struct tsm_partial *p,
                      const struct tsm_agg_origin *o)
 {
     if (j->any && window != j->window)
@@ -518,7 +518,7 @@ static void reduce_dense(struct tsm_agg_reducer *k)
 {
     const struct tsm_agg_wave *w = k->w;
     const struct tsm_agg_call *c = k->c;
-    struct tsm_point *acc = tsm_calloc(w->nwindows + 1, sizeof *acc);
+    struct tsm_partial *acc = tsm_calloc(w->nwindows + 1, sizeof *acc);
     uint8_t *present = tsm_calloc(w->nwindows + 1, 1);
     for (size_t m = k->from; m < k->to; m++) {
         const struct tsm_agg_member *mb = &w->members[m];

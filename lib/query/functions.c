@@ -74,7 +74,7 @@ bool tsm_num_equal(enum tsm_vec_type type, union tsm_num x, union tsm_num y)
 
 #define UNUSED(x) (void)(x)
 
-static void add_count(struct tsm_point *p, const int64_t *t, const void *v, size_t n, bool fresh,
+static void add_count(struct tsm_partial *p, const int64_t *t, const void *v, size_t n, bool fresh,
                       bool backwards, struct tsm_arena *a)
 {
     UNUSED(t), UNUSED(v), UNUSED(backwards), UNUSED(a);
@@ -100,7 +100,7 @@ static uint64_t sum_integers(const uint64_t *v, size_t n)
     return sum;
 }
 
-static void add_sum_float(struct tsm_point *p, const int64_t *t, const void *v, size_t n, bool fresh,
+static void add_sum_float(struct tsm_partial *p, const int64_t *t, const void *v, size_t n, bool fresh,
                           bool backwards, struct tsm_arena *a)
 {
     UNUSED(t), UNUSED(a);
@@ -108,7 +108,7 @@ static void add_sum_float(struct tsm_point *p, const int64_t *t, const void *v, 
     p->x.n = (fresh ? 0 : p->x.n) + n;
 }
 
-static void add_sum_integer(struct tsm_point *p, const int64_t *t, const void *v, size_t n, bool fresh,
+static void add_sum_integer(struct tsm_partial *p, const int64_t *t, const void *v, size_t n, bool fresh,
                             bool backwards, struct tsm_arena *a)
 {
     UNUSED(t), UNUSED(backwards), UNUSED(a);
@@ -153,17 +153,17 @@ EXTREME(min_boolean, uint8_t, <)
 EXTREME(max_boolean, uint8_t, >)
 
 /* Time ascends, so an equal value that comes later never takes the place. */
-#define ADD_EXTREME(name, type, member, BETTER, find)                                                 \
-    static void name(struct tsm_point *p, const int64_t *t, const void *values, size_t n, bool fresh, \
-                     bool backwards, struct tsm_arena *a)                                             \
-    {                                                                                                 \
-        const type *v = values;                                                                       \
-        UNUSED(backwards), UNUSED(a);                                                                 \
-        size_t i = find(v, n);                                                                        \
-        if (fresh || v[i] BETTER(type) p->v.member) {                                                 \
-            p->v.member = v[i];                                                                       \
-            p->x.t = t[i];                                                                            \
-        }                                                                                             \
+#define ADD_EXTREME(name, type, member, BETTER, find)                                                   \
+    static void name(struct tsm_partial *p, const int64_t *t, const void *values, size_t n, bool fresh, \
+                     bool backwards, struct tsm_arena *a)                                               \
+    {                                                                                                   \
+        const type *v = values;                                                                         \
+        UNUSED(backwards), UNUSED(a);                                                                   \
+        size_t i = find(v, n);                                                                          \
+        if (fresh || v[i] BETTER(type) p->v.member) {                                                   \
+            p->v.member = v[i];                                                                         \
+            p->x.t = t[i];                                                                              \
+        }                                                                                               \
     }
 
 ADD_EXTREME(add_min_float, double, f, <, min_float)
@@ -175,41 +175,41 @@ ADD_EXTREME(add_max_unsigned, uint64_t, u, >, max_unsigned)
 ADD_EXTREME(add_min_boolean, uint8_t, u, <, min_boolean)
 ADD_EXTREME(add_max_boolean, uint8_t, u, >, max_boolean)
 
-#define ADD_SPREAD(name, type, member, min, max)                                                      \
-    static void name(struct tsm_point *p, const int64_t *t, const void *values, size_t n, bool fresh, \
-                     bool backwards, struct tsm_arena *a)                                             \
-    {                                                                                                 \
-        const type *v = values;                                                                       \
-        UNUSED(t), UNUSED(backwards), UNUSED(a);                                                      \
-        type lo = v[min(v, n)], hi = v[max(v, n)];                                                    \
-        if (fresh || lo < p->v.member)                                                                \
-            p->v.member = lo;                                                                         \
-        if (fresh || hi > p->x.hi.member)                                                             \
-            p->x.hi.member = hi;                                                                      \
+#define ADD_SPREAD(name, type, member, min, max)                                                        \
+    static void name(struct tsm_partial *p, const int64_t *t, const void *values, size_t n, bool fresh, \
+                     bool backwards, struct tsm_arena *a)                                               \
+    {                                                                                                   \
+        const type *v = values;                                                                         \
+        UNUSED(t), UNUSED(backwards), UNUSED(a);                                                        \
+        type lo = v[min(v, n)], hi = v[max(v, n)];                                                      \
+        if (fresh || lo < p->v.member)                                                                  \
+            p->v.member = lo;                                                                           \
+        if (fresh || hi > p->x.hi.member)                                                               \
+            p->x.hi.member = hi;                                                                        \
     }
 
 ADD_SPREAD(add_spread_float, double, f, min_float, max_float)
 ADD_SPREAD(add_spread_integer, int64_t, i, min_integer, max_integer)
 ADD_SPREAD(add_spread_unsigned, uint64_t, u, min_unsigned, max_unsigned)
 
-#define ADD_END(name, type, store)                                                                           \
-    static void first_##name(struct tsm_point *p, const int64_t *t, const void *values, size_t n,            \
-                             bool fresh, bool backwards, struct tsm_arena *a)                                \
-    {                                                                                                        \
-        const type *v = values;                                                                              \
-        UNUSED(n), UNUSED(backwards), UNUSED(a);                                                             \
-        if (!fresh)                                                                                          \
-            return;                                                                                          \
-        store(v[0]);                                                                                         \
-        p->x.t = t[0];                                                                                       \
-    }                                                                                                        \
-    static void last_##name(struct tsm_point *p, const int64_t *t, const void *values, size_t n, bool fresh, \
-                            bool backwards, struct tsm_arena *a)                                             \
-    {                                                                                                        \
-        const type *v = values;                                                                              \
-        UNUSED(fresh), UNUSED(backwards), UNUSED(a);                                                         \
-        store(v[n - 1]);                                                                                     \
-        p->x.t = t[n - 1];                                                                                   \
+#define ADD_END(name, type, store)                                                                  \
+    static void first_##name(struct tsm_partial *p, const int64_t *t, const void *values, size_t n, \
+                             bool fresh, bool backwards, struct tsm_arena *a)                       \
+    {                                                                                               \
+        const type *v = values;                                                                     \
+        UNUSED(n), UNUSED(backwards), UNUSED(a);                                                    \
+        if (!fresh)                                                                                 \
+            return;                                                                                 \
+        store(v[0]);                                                                                \
+        p->x.t = t[0];                                                                              \
+    }                                                                                               \
+    static void last_##name(struct tsm_partial *p, const int64_t *t, const void *values, size_t n,  \
+                            bool fresh, bool backwards, struct tsm_arena *a)                        \
+    {                                                                                               \
+        const type *v = values;                                                                     \
+        UNUSED(fresh), UNUSED(backwards), UNUSED(a);                                                \
+        store(v[n - 1]);                                                                            \
+        p->x.t = t[n - 1];                                                                          \
     }
 
 #define STORE_WORD(x) p->v.u = (x)
@@ -244,7 +244,7 @@ tsm_fold_add *tsm_fold_adder(enum tsm_function fn, enum tsm_vec_type type)
 
 /* ---- joining points ---------------------------------------------------------------------------- */
 
-void tsm_fold_finish(enum tsm_function fn, enum tsm_vec_type type, struct tsm_point *p)
+void tsm_fold_finish(enum tsm_function fn, enum tsm_vec_type type, struct tsm_partial *p)
 {
     if (fn != TSM_FN_MEAN)
         return;
@@ -252,14 +252,14 @@ void tsm_fold_finish(enum tsm_function fn, enum tsm_vec_type type, struct tsm_po
     p->v.f = sum / (double)p->x.n;
 }
 
-void tsm_join_begin(enum tsm_function fn, struct tsm_point *acc)
+void tsm_join_begin(enum tsm_function fn, struct tsm_partial *acc)
 {
     UNUSED(fn);
-    *acc = (struct tsm_point){0};
+    *acc = (struct tsm_partial){0};
 }
 
 /* first and last take the greater value of two at one time; of two booleans first takes false. */
-static bool comes_first(enum tsm_vec_type type, const struct tsm_point *acc, const struct tsm_point *p,
+static bool comes_first(enum tsm_vec_type type, const struct tsm_partial *acc, const struct tsm_partial *p,
                         bool last)
 {
     if (p->x.t != acc->x.t)
@@ -269,8 +269,8 @@ static bool comes_first(enum tsm_vec_type type, const struct tsm_point *acc, con
     return tsm_num_less(type, acc->v, p->v);
 }
 
-bool tsm_join(enum tsm_function fn, enum tsm_vec_type type, struct tsm_point *acc, const struct tsm_point *p,
-              bool fresh)
+bool tsm_join(enum tsm_function fn, enum tsm_vec_type type, struct tsm_partial *acc,
+              const struct tsm_partial *p, bool fresh)
 {
     bool better;
     switch (fn) {
@@ -308,13 +308,13 @@ bool tsm_join(enum tsm_function fn, enum tsm_vec_type type, struct tsm_point *ac
     return better;
 }
 
-void tsm_join_end(enum tsm_function fn, struct tsm_point *acc)
+void tsm_join_end(enum tsm_function fn, struct tsm_partial *acc)
 {
     if (fn == TSM_FN_MEAN)
         acc->v.f /= (double)acc->x.n;
 }
 
-union tsm_num tsm_fold_value(enum tsm_function fn, enum tsm_vec_type type, const struct tsm_point *p)
+union tsm_num tsm_fold_value(enum tsm_function fn, enum tsm_vec_type type, const struct tsm_partial *p)
 {
     union tsm_num v = p->v;
     if (fn == TSM_FN_SPREAD) {

@@ -16,7 +16,7 @@ union tsm_num {
     const struct tsm_str *s;
 };
 
-struct tsm_point {
+struct tsm_partial {
     union tsm_num v;
     union {
         int64_t t;        /* min, max, first, last: when */
@@ -35,22 +35,22 @@ bool tsm_function_needs_order(enum tsm_function fn, enum tsm_vec_type type, bool
 
 /* Takes n values, ascending in time, into p. fresh: p has none yet. backwards: adds from the last one on. v
  * points to values of the type; a string that is kept is copied to the arena. */
-typedef void tsm_fold_add(struct tsm_point *p, const int64_t *t, const void *v, size_t n, bool fresh,
+typedef void tsm_fold_add(struct tsm_partial *p, const int64_t *t, const void *v, size_t n, bool fresh,
                           bool backwards, struct tsm_arena *a);
 tsm_fold_add *tsm_fold_adder(enum tsm_function fn, enum tsm_vec_type type);
 
 /* A series' point is complete. */
-void tsm_fold_finish(enum tsm_function fn, enum tsm_vec_type type, struct tsm_point *p);
+void tsm_fold_finish(enum tsm_function fn, enum tsm_vec_type type, struct tsm_partial *p);
 
 /* Joins finished points: begin, any number of joins, end. true when p became the one that is kept (min, max,
  * first, last). */
-void tsm_join_begin(enum tsm_function fn, struct tsm_point *acc);
-bool tsm_join(enum tsm_function fn, enum tsm_vec_type type, struct tsm_point *acc, const struct tsm_point *p,
-              bool fresh);
-void tsm_join_end(enum tsm_function fn, struct tsm_point *acc);
+void tsm_join_begin(enum tsm_function fn, struct tsm_partial *acc);
+bool tsm_join(enum tsm_function fn, enum tsm_vec_type type, struct tsm_partial *acc,
+              const struct tsm_partial *p, bool fresh);
+void tsm_join_end(enum tsm_function fn, struct tsm_partial *acc);
 
 /* The value of the function. */
-union tsm_num tsm_fold_value(enum tsm_function fn, enum tsm_vec_type type, const struct tsm_point *p);
+union tsm_num tsm_fold_value(enum tsm_function fn, enum tsm_vec_type type, const struct tsm_partial *p);
 
 /* x before y in the order of values. */
 bool tsm_num_less(enum tsm_vec_type type, union tsm_num x, union tsm_num y);

@@ -7,19 +7,20 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
-struct item {
+struct tsm_merge_item {
     int64_t key; /* the time; its complement when descending */
     struct tsm_row_ref ref;
 };
 
 struct heap {
-    struct item *items;
+    struct tsm_merge_item *items;
     size_t n;
     tsm_tie_less *less;
     void *ctx;
 };
 
-static inline bool item_less(const struct heap *h, const struct item *x, const struct item *y)
+static inline bool item_less(const struct heap *h, const struct tsm_merge_item *x,
+                             const struct tsm_merge_item *y)
 {
     if (x->key != y->key)
         return x->key < y->key;
@@ -28,7 +29,7 @@ static inline bool item_less(const struct heap *h, const struct item *x, const s
 
 static inline void sift_down(struct heap *h, size_t i, size_t n)
 {
-    struct item *a = h->items;
+    struct tsm_merge_item *a = h->items;
     for (;;) {
         size_t j = 2 * i + 1;
         if (j >= n)
@@ -37,7 +38,7 @@ static inline void sift_down(struct heap *h, size_t i, size_t n)
             j++;
         if (!item_less(h, &a[j], &a[i]))
             return;
-        struct item t = a[i];
+        struct tsm_merge_item t = a[i];
         a[i] = a[j];
         a[j] = t;
         i = j;
@@ -46,39 +47,40 @@ static inline void sift_down(struct heap *h, size_t i, size_t n)
 
 static inline void sift_up(struct heap *h, size_t j)
 {
-    struct item *a = h->items;
+    struct tsm_merge_item *a = h->items;
     while (j > 0) {
         size_t i = (j - 1) / 2;
         if (!item_less(h, &a[j], &a[i]))
             return;
-        struct item t = a[i];
+        struct tsm_merge_item t = a[i];
         a[i] = a[j];
         a[j] = t;
         j = i;
     }
 }
 
-static struct item pop(struct heap *h)
+static struct tsm_merge_item pop(struct heap *h)
 {
-    struct item top = h->items[0];
+    struct tsm_merge_item top = h->items[0];
     h->items[0] = h->items[--h->n];
     sift_down(h, 0, h->n);
     return top;
 }
 
-static void push(struct heap *h, struct item x)
+static void push(struct heap *h, struct tsm_merge_item x)
 {
     h->items[h->n] = x;
     sift_up(h, h->n++);
 }
 
-static struct item item_at(const struct tsm_merge_input *in, uint32_t input, uint32_t row, bool descending)
+static struct tsm_merge_item item_at(const struct tsm_merge_input *in, uint32_t input, uint32_t row,
+                                     bool descending)
 {
-    return (struct item){descending ? ~in[input].t[row] : in[input].t[row], {input, row}};
+    return (struct tsm_merge_item){descending ? ~in[input].t[row] : in[input].t[row], {input, row}};
 }
 
 /* Moves to the next row of the item's input; false at its end. */
-static bool step(const struct tsm_merge_input *in, struct item *x, bool descending)
+static bool step(const struct tsm_merge_input *in, struct tsm_merge_item *x, bool descending)
 {
     if (descending ? x->ref.row == 0 : x->ref.row + 1 == in[x->ref.input].n)
         return false;
@@ -102,12 +104,52 @@ void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending,
     struct heap h = {.less = less, .ctx = ctx};
     heap_init(&h, in, n, descending);
     while (h.n) {
-        struct item x = pop(&h);
+        struct tsm_merge_item x = pop(&h);
         *out++ = x.ref;
         if (step(in, &x, descending))
             push(&h, x);
     }
     tsm_free(h.items);
+}
+
+void tsm_merge_begin(struct tsm_merge_heap *h, const struct tsm_merge_input *in, size_t n, bool descending,
+                     tsm_tie_less *less, void *ctx)
+{
+    struct heap heap = {.less = less, .ctx = ctx};
+    heap_init(&heap, in, n, descending);
+    *h = (struct tsm_merge_heap){heap.items, heap.n, descending};
+}
+
+size_t tsm_merge_slice(struct tsm_merge_heap *h, const struct tsm_merge_input *in, int64_t bound,
+                       tsm_tie_less *less, void *ctx, struct tsm_row_ref *out)
+{
+    struct heap heap = {h->items, h->n, less, ctx};
+    int64_t last = h->descending ? ~bound : bound;
+    size_t given = 0;
+    for (size_t i = 0; i < heap.n; i++) { /* the rows that are due come first in the new slice */
+        struct tsm_row_ref *ref = &heap.items[i].ref;
+        ref->row = h->descending && in[ref->input].n ? (uint32_t)in[ref->input].n - 1 : 0;
+    }
+    while (heap.n && heap.items[0].key <= last) {
+        struct tsm_merge_item x = pop(&heap);
+        out[given++] = x.ref;
+        if (step(in, &x, h->descending))
+            push(&heap, x);
+    }
+    h->n = heap.n;
+    return given;
+}
+
+int64_t tsm_merge_due(const struct tsm_merge_heap *h, size_t i, uint32_t *input)
+{
+    *input = h->items[i].ref.input;
+    return h->descending ? ~h->items[i].key : h->items[i].key;
+}
+
+void tsm_merge_end(struct tsm_merge_heap *h)
+{
+    tsm_free(h->items);
+    *h = (struct tsm_merge_heap){0};
 }
 
 void tsm_merge_windows(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out)

@@ -29,6 +29,25 @@ typedef bool tsm_tie_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending, tsm_tie_less *less,
                     void *ctx, struct tsm_row_ref *out);
 
+/*
+ * The same merge in slices of time: begin with the first rows of all inputs; then for each slice, of which in
+ * has the rows of every input and the one after them (at least the one that is due, when less looks at rows),
+ * tsm_merge_slice() gives the rows up to bound and leaves the others in the heap.
+ */
+struct tsm_merge_heap {
+    struct tsm_merge_item *items;
+    size_t n;
+    bool descending;
+};
+void tsm_merge_begin(struct tsm_merge_heap *h, const struct tsm_merge_input *in, size_t n, bool descending,
+                     tsm_tie_less *less, void *ctx);
+/* Returns how many rows went to out. An input without rows in this slice keeps its place. */
+size_t tsm_merge_slice(struct tsm_merge_heap *h, const struct tsm_merge_input *in, int64_t bound,
+                       tsm_tie_less *less, void *ctx, struct tsm_row_ref *out);
+/* Item i of the heap: its input and the time of its row. */
+int64_t tsm_merge_due(const struct tsm_merge_heap *h, size_t i, uint32_t *input);
+void tsm_merge_end(struct tsm_merge_heap *h);
+
 /* The order of rows of inputs that rank above each other at equal times: input 0 first (last when
  * descending). */
 void tsm_merge_ranked(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out);

@@ -10,6 +10,16 @@
 
 enum { TASK_INPUTS = 256 }; /* series per task, at most */
 
+/* How many of the aux influxd compares where times are equal: those that are strings, up to the first other
+ * one. */
+static size_t string_prefix(const struct tsm_shape *s)
+{
+    size_t n = 0;
+    while (n < s->naux && s->aux[n].vec == TSM_VEC_STRING && s->aux[n].index != SIZE_MAX)
+        n++;
+    return n;
+}
+
 void tsm_raw_loader_init(struct tsm_raw_loader *l, struct tsm_run *r)
 {
     *l = (struct tsm_raw_loader){.r = r};
@@ -23,6 +33,8 @@ void tsm_raw_loader_init(struct tsm_raw_loader *l, struct tsm_run *r)
         l->wanted[a->index] = true;
         l->row_bytes += tsm_vec_size(a->vec) + (a->vec == TSM_VEC_STRING ? 32 : 0);
     }
+    for (size_t i = 0; i < string_prefix(r->shape); i++)
+        l->compares_fields = l->compares_fields || r->shape->aux[i].type != TSM_DATA_TAG;
     l->readers = tsm_calloc(r->jobs, sizeof *l->readers);
 }
 
@@ -102,12 +114,10 @@ static void append(struct loading *g, struct tsm_raw_store *st, const struct tsm
     st->n += b->n;
 }
 
-static int load_input(struct loading *g, struct tsm_row_reader *reader, const struct tsm_raw_segment *seg,
-                      struct tsm_raw_input *in, struct tsm_raw_store *st, struct tsm_err *err)
+static int load_rows(struct loading *g, struct tsm_row_reader *reader, const struct tsm_raw_segment *seg,
+                     const struct tsm_raw_input *in, struct tsm_raw_store *st, struct tsm_err *err)
 {
     struct tsm_row_batch b;
-    in->store = st;
-    in->first = st->n;
     int code = tsm_row_reader_start(reader, in->unit, in->series, g->l->wanted, TSM_NO_DRIVER, seg->tmin,
                                     seg->tmax, err);
     while (!code) {
@@ -117,6 +127,132 @@ static int load_input(struct loading *g, struct tsm_row_reader *reader, const st
         append(g, st, &b);
         if (atomic_fetch_add(&g->rows, b.n) + b.n > g->most)
             code = TSM_ESTOP;
+    }
+    return code;
+}
+
+static int load_input(struct loading *g, struct tsm_row_reader *reader, const struct tsm_raw_segment *seg,
+                      struct tsm_raw_input *in, struct tsm_raw_store *st, struct tsm_err *err)
+{
+    in->store = st;
+    in->first = st->n;
+    int code = load_rows(g, reader, seg, in, st, err);
+    in->n = st->n - in->first;
+    return code;
+}
+
+/* Appends rows [from, to) of a batch. */
+static int append_part(struct loading *g, struct tsm_raw_store *st, const struct tsm_row_batch *b,
+                       size_t from, size_t to)
+{
+    const struct tsm_plan *p = g->l->r->plan;
+    struct tsm_vec cut[64], *columns = p->nfields > 64 ? tsm_calloc(p->nfields, sizeof *columns) : cut;
+    for (size_t f = 0; f < p->nfields; f++) {
+        columns[f] = b->columns[f];
+        if (columns[f].v.p)
+            columns[f].v.p = (const char *)columns[f].v.p + from * tsm_vec_size(columns[f].type);
+        if (columns[f].nulls)
+            columns[f].nulls += from;
+    }
+    struct tsm_row_batch part = {to - from, b->t + from, columns};
+    append(g, st, &part);
+    if (columns != cut)
+        tsm_free(columns);
+    return atomic_fetch_add(&g->rows, to - from) + to - from > g->most ? TSM_ESTOP : TSM_OK;
+}
+
+/* The rows in the segment's range and the one after it. */
+static int load_ahead(struct loading *g, struct tsm_row_reader *reader, const struct tsm_raw_segment *seg,
+                      struct tsm_raw_input *in, struct tsm_raw_store *st, int64_t from, struct tsm_err *err)
+{
+    struct tsm_row_batch b;
+    int64_t end = g->l->r->c->tmax;
+    int code = tsm_row_reader_start(reader, in->unit, in->series, g->l->wanted, TSM_NO_DRIVER, from, end,
+                                    err);
+    for (bool more = true; more && !code;) {
+        code = tsm_row_reader_next(reader, &b, err);
+        if (code || b.n == 0)
+            break;
+        size_t n = 0;
+        while (n < b.n && b.t[n] <= seg->tmax)
+            n++;
+        more = n == b.n;
+        code = append_part(g, st, &b, 0, more ? n : n + 1);
+    }
+    return code;
+}
+
+void tsm_raw_range(const struct tsm_raw_loader *l, const struct tsm_raw_input *in, int64_t *tmin,
+                   int64_t *tmax)
+{
+    const struct tsm_plan *p = l->r->plan;
+    *tmin = INT64_MAX;
+    *tmax = INT64_MIN;
+    for (size_t f = 0; f < p->nfields; f++) {
+        uint32_t key = in->unit->keys[(size_t)in->series * p->nfields + f];
+        int64_t lo, hi;
+        if (!l->wanted[f] || key == TSM_NO_KEY)
+            continue;
+        tsm_key_range(in->unit->shard, key, &lo, &hi);
+        *tmin = lo < *tmin ? lo : *tmin;
+        *tmax = hi > *tmax ? hi : *tmax;
+    }
+    *tmin = *tmin < l->r->c->tmin ? l->r->c->tmin : *tmin;
+    *tmax = *tmax > l->r->c->tmax ? l->r->c->tmax : *tmax;
+}
+
+/* The last row before the segment's range, looked for further and further back. */
+static int load_before(struct loading *g, struct tsm_row_reader *reader, const struct tsm_raw_segment *seg,
+                       struct tsm_raw_input *in, struct tsm_raw_store *st, struct tsm_err *err)
+{
+    int64_t lo, hi;
+    tsm_raw_range(g->l, in, &lo, &hi);
+    if (seg->tmin <= lo || lo > hi)
+        return TSM_OK;
+    hi = hi < seg->tmin ? hi : seg->tmin - 1;
+    for (double width = ((double)hi - (double)lo) / 64 + 1;; width *= 4) {
+        bool all = width >= (double)hi - (double)lo;
+        struct tsm_row_batch b;
+        bool found = false;
+        int code = tsm_row_reader_start(reader, in->unit, in->series, g->l->wanted, TSM_NO_DRIVER,
+                                        all ? lo : hi - (int64_t)width, hi, err);
+        while (!code) {
+            code = tsm_row_reader_next(reader, &b, err);
+            if (code || b.n == 0)
+                break;
+            if (found)
+                st->n--; /* a later one */
+            code = append_part(g, st, &b, b.n - 1, b.n);
+            found = true;
+        }
+        if (code || found || all)
+            return code;
+    }
+}
+
+/* An input of a merge that goes on: what is due in this slice, and the next row. */
+static int load_merged(struct loading *g, struct tsm_row_reader *reader, const struct tsm_raw_segment *seg,
+                       size_t i, struct tsm_raw_store *st, struct tsm_err *err)
+{
+    const struct tsm_raw_merge *m = seg->merge;
+    struct tsm_raw_input *in = &seg->inputs[i];
+    bool down = g->l->r->c->descending;
+    in->store = st;
+    in->first = st->n;
+    in->n = 0;
+    if (m->begun &&
+        (m->over[i] || (!g->l->compares_fields && (down ? m->due[i] < seg->tmin : m->due[i] > seg->tmax))))
+        return TSM_OK;
+    int code;
+    if (!down) {
+        code = load_ahead(g, reader, seg, in, st, m->begun ? m->due[i] : g->l->r->c->tmin, err);
+    } else if (m->begun && m->due[i] < seg->tmin) {
+        struct tsm_raw_segment due = {.tmin = m->due[i], .tmax = m->due[i]};
+        code = load_rows(g, reader, &due, in, st, err);
+    } else {
+        code = load_before(g, reader, seg, in, st, err);
+        if (!code)
+            code = load_rows(g, reader, seg, in, st, err);
     }
     in->n = st->n - in->first;
     return code;
@@ -138,7 +274,11 @@ static int load_task(void *ctx, size_t number, unsigned thread, void **slot, str
             task.input = 0;
             continue;
         }
-        code = load_input(g, l->readers[thread], seg, &seg->inputs[task.input++], &g->stores[number], err);
+        if (seg->merge)
+            code = load_merged(g, l->readers[thread], seg, task.input, &g->stores[number], err);
+        else
+            code = load_input(g, l->readers[thread], seg, &seg->inputs[task.input], &g->stores[number], err);
+        task.input++;
         task.count--;
     }
     return code;
@@ -191,14 +331,6 @@ static bool tie_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
     return k->descending ? c > 0 : c < 0;
 }
 
-static size_t string_prefix(const struct tsm_shape *s)
-{
-    size_t n = 0;
-    while (n < s->naux && s->aux[n].vec == TSM_VEC_STRING && s->aux[n].index != SIZE_MAX)
-        n++;
-    return n;
-}
-
 static int compare_tags(const void *x, const void *y, void *ctx)
 {
     const uint32_t *a = x, *b = y;
@@ -241,8 +373,63 @@ static uint32_t *rank_inputs(const struct ties *ties)
     return rank;
 }
 
+void tsm_raw_merge_init(struct tsm_raw_merge *m, size_t ninputs)
+{
+    *m = (struct tsm_raw_merge){0};
+    m->due = tsm_calloc(ninputs, sizeof *m->due);
+    m->over = tsm_calloc(ninputs, sizeof *m->over);
+}
+
+void tsm_raw_merge_release(struct tsm_raw_merge *m)
+{
+    tsm_merge_end(&m->heap);
+    tsm_free(m->due);
+    tsm_free(m->over);
+}
+
+bool tsm_raw_needs_merge(const struct tsm_run *r, const struct tsm_raw_segment *seg)
+{
+    struct ties ties = {r, seg, string_prefix(r->shape), r->c->descending};
+    uint32_t *rank = seg->ninputs > 1 ? rank_inputs(&ties) : NULL;
+    tsm_free(rank);
+    return seg->ninputs > 1 && !rank;
+}
+
+/* A slice of a merge that goes on. */
+static void order_slice(const struct tsm_run *r, struct tsm_raw_segment *seg)
+{
+    struct tsm_raw_merge *m = seg->merge;
+    struct ties ties = {r, seg, string_prefix(r->shape), r->c->descending};
+    tsm_tie_less *less = ties.prefix ? tie_less : NULL;
+    struct tsm_merge_input *in = tsm_realloc_array(NULL, seg->ninputs, sizeof *in);
+    size_t rows = 0;
+    for (size_t i = 0; i < seg->ninputs; i++) {
+        in[i] = (struct tsm_merge_input){seg->inputs[i].store->t + seg->inputs[i].first, seg->inputs[i].n};
+        rows += in[i].n;
+    }
+    if (!m->begun)
+        tsm_merge_begin(&m->heap, in, seg->ninputs, ties.descending, less, &ties);
+    m->begun = true;
+    seg->order = tsm_realloc_array(NULL, rows + 1, sizeof *seg->order);
+    seg->total = tsm_merge_slice(&m->heap, in, ties.descending ? seg->tmin : seg->tmax, less, &ties,
+                                 seg->order);
+    for (size_t i = 0; i < seg->ninputs; i++)
+        m->over[i] = true;
+    for (size_t i = 0; i < m->heap.n; i++) {
+        uint32_t input;
+        int64_t t = tsm_merge_due(&m->heap, i, &input);
+        m->due[input] = t;
+        m->over[input] = false;
+    }
+    tsm_free(in);
+}
+
 static void order_segment(const struct tsm_run *r, struct tsm_raw_segment *seg)
 {
+    if (seg->merge) {
+        order_slice(r, seg);
+        return;
+    }
     size_t active = 0;
     for (size_t i = 0; i < seg->ninputs; i++) {
         seg->total += seg->inputs[i].n;

@@ -401,65 +401,62 @@ struct part { /* the sets that a segment is made of, usually one */
     const struct tsm_plan_set *set;
 };
 
-static void add_segment(struct raw *k, uint32_t group, const struct part *parts, size_t nparts, int64_t tmin,
-                        int64_t tmax, bool first)
+struct series_list { /* in influxd's order */
+    uint32_t group;
+    struct tsm_raw_input *inputs;
+    size_t n;
+};
+
+static struct series_list list_series(const struct raw *k, uint32_t group, const struct part *parts,
+                                      size_t nparts)
 {
-    TSM_GROW(k->segments, k->nsegments + 1, k->capsegments);
-    struct tsm_raw_segment *seg = &k->segments[k->nsegments++];
-    *seg = (struct tsm_raw_segment){.group = group, .tmin = tmin, .tmax = tmax, .first_of_unit = first};
+    struct series_list l = {.group = group};
     for (size_t i = 0; i < nparts; i++)
-        seg->ninputs += parts[i].set->to - parts[i].set->from;
-    seg->inputs = tsm_calloc(seg->ninputs, sizeof *seg->inputs);
+        l.n += parts[i].set->to - parts[i].set->from;
+    l.inputs = tsm_calloc(l.n, sizeof *l.inputs);
     size_t n = 0;
     for (size_t i = 0; i < nparts; i++) {
         uint32_t count = parts[i].set->to - parts[i].set->from;
         for (uint32_t s = 0; s < count; s++) {
             uint32_t series = k->r->c->descending ? parts[i].set->to - 1 - s : parts[i].set->from + s;
-            seg->inputs[n++] = (struct tsm_raw_input){.unit = parts[i].unit, .series = series};
+            l.inputs[n++] = (struct tsm_raw_input){.unit = parts[i].unit, .series = series};
         }
     }
+    return l;
 }
 
-struct guess { /* rows of a set: how many, and from when to when */
-    double rows;
-    int64_t tmin, tmax;
-};
+/* Takes over the list's array. */
+static struct tsm_raw_segment *add_segment(struct raw *k, struct series_list l, int64_t tmin, int64_t tmax)
+{
+    TSM_GROW(k->segments, k->nsegments + 1, k->capsegments);
+    struct tsm_raw_segment *seg = &k->segments[k->nsegments++];
+    *seg = (struct tsm_raw_segment){.group = l.group, .tmin = tmin, .tmax = tmax, .first_of_unit = true};
+    seg->inputs = l.inputs;
+    seg->ninputs = l.n;
+    return seg;
+}
 
-static int estimate(struct raw *k, const struct part *part, struct guess *g, struct tsm_err *err)
+static int estimate_rows(struct raw *k, const struct part *part, double *rows, struct tsm_err *err)
 {
     const struct tsm_plan *p = k->r->plan;
     const struct tsm_compiled *c = k->r->c;
     uint32_t n = part->set->to - part->set->from, step = n / SAMPLES + 1, sampled = 0;
-    *g = (struct guess){0, INT64_MAX, INT64_MIN};
+    uint64_t total = 0;
     for (uint32_t s = part->set->from; s < part->set->to; s += step, sampled++) {
-        uint64_t rows = 0;
+        uint64_t most = 0, count;
         for (size_t f = 0; f < p->nfields; f++) {
             uint32_t key = part->unit->keys[(size_t)s * p->nfields + f];
             if (key == TSM_NO_KEY || !k->loader.wanted[f])
                 continue;
-            uint64_t count;
-            int64_t tmin, tmax;
-            tsm_key_range(part->unit->shard, key, &tmin, &tmax);
             int code = tsm_scan_count(k->scan, part->unit->shard, key, c->tmin, c->tmax, &count, err);
             if (code)
                 return code;
-            if (count == 0)
-                continue;
-            if (count > rows)
-                rows = count;
-            if (tmin < g->tmin)
-                g->tmin = tmin;
-            if (tmax > g->tmax)
-                g->tmax = tmax;
+            most = count > most ? count : most;
         }
-        g->rows += (double)rows;
+        total += most;
     }
     if (sampled)
-        g->rows *= (double)n / sampled;
-    if (g->tmin < c->tmin)
-        g->tmin = c->tmin;
-    if (g->tmax > c->tmax)
-        g->tmax = c->tmax;
+        *rows += (double)total * n / sampled;
     return TSM_OK;
 }
 
@@ -473,77 +470,123 @@ static bool satisfied(const struct raw *k, uint32_t group)
     return s->offset && k->unit_rows > (uint64_t)s->offset;
 }
 
-/* A large set, slice by slice. */
-static int run_slices(struct raw *k, uint32_t group, const struct part *parts, size_t nparts, struct guess g,
-                      struct tsm_err *err)
+/* How many rows the first slice aims at: no more than a LIMIT asks for. */
+static double first_aim(const struct raw *k)
 {
-    const struct tsm_compiled *c = k->r->c;
-    bool down = c->descending, first = true;
-    double span = (double)g.tmax - (double)g.tmin + 1, aim = (double)k->most;
-    if (c->stmt->limit || c->stmt->offset) {
-        aim = 2.0 * (double)(c->stmt->limit + c->stmt->offset);
-        aim = aim < FIRST_ROWS ? FIRST_ROWS : aim > (double)k->most ? (double)k->most : aim;
+    const struct tsm_select *s = k->r->c->stmt;
+    double aim = s->limit || s->offset ? 2.0 * (double)(s->limit + s->offset) : (double)k->most;
+    if (aim < FIRST_ROWS)
+        aim = FIRST_ROWS;
+    return aim > (double)k->most ? (double)k->most : aim;
+}
+
+/* A large set, slice by slice. Their width is what the rows would need if they were spread evenly; one that
+ * does not fit is cut down and tried again. */
+static int run_slices_of(struct raw *k, const struct series_list *l, double rows, struct tsm_raw_merge *merge,
+                         struct tsm_err *err)
+{
+    bool down = k->r->c->descending, first = true;
+    int64_t tmin = INT64_MAX, tmax = INT64_MIN, lo, hi;
+    for (size_t i = 0; i < l->n; i++) {
+        tsm_raw_range(&k->loader, &l->inputs[i], &lo, &hi);
+        tmin = lo < tmin ? lo : tmin;
+        tmax = hi > tmax ? hi : tmax;
     }
-    int64_t at = down ? c->tmax : c->tmin; /* the next slice starts here */
-    int64_t edge = down ? g.tmax : g.tmin; /* where its width is counted from */
-    for (;;) {
-        double width = span * aim / (g.rows + 1);
-        int64_t end;
-        bool last;
-        if (down) {
-            last = width >= (double)edge - (double)g.tmin;
-            end = last ? c->tmin : edge - (int64_t)width;
-        } else {
-            last = width >= (double)g.tmax - (double)edge;
-            end = last ? c->tmax : edge + (int64_t)width;
-        }
-        add_segment(k, group, parts, nparts, down ? end : at, down ? at : end, first);
+    double span = (double)tmax - (double)tmin + 1, aim = first_aim(k);
+    while (tmin <= tmax) {
+        double width = span * aim / (rows + 1);
+        bool last = width >= (double)tmax - (double)tmin;
+        int64_t from = !down || last ? tmin : tmax - (int64_t)width,
+                to = down || last ? tmax : tmin + (int64_t)width;
+        struct series_list copy = *l;
+        copy.inputs = tsm_realloc_array(NULL, l->n, sizeof *copy.inputs);
+        memcpy(copy.inputs, l->inputs, l->n * sizeof *copy.inputs);
+        struct tsm_raw_segment *seg = add_segment(k, copy, from, to);
+        seg->merge = merge;
+        seg->first_of_unit = first;
         int code = run_wave(k, err);
         clear_wave(k);
         if (k->overflow) {
-            if (at == end || width < 1)
+            if (from == to)
                 return code;
             aim /= 4;
-            if (last) { /* the estimate of the range was wrong: measure from here */
-                g.tmin = down ? c->tmin : at > g.tmin ? at : g.tmin;
-                span = (double)g.tmax - (double)g.tmin + 1;
-            }
             continue;
         }
-        if (code || last || satisfied(k, group) || at == end)
+        if (code || last || satisfied(k, l->group))
             return code;
         first = false;
-        at = edge = down ? end - 1 : end + 1;
+        if (down)
+            tmax = from - 1;
+        else
+            tmin = to + 1;
         aim = aim * 4 > (double)k->most ? (double)k->most : aim * 4;
     }
+    return TSM_OK;
+}
+
+static int run_slices(struct raw *k, const struct series_list *l, double rows, struct tsm_err *err)
+{
+    struct tsm_raw_merge merge;
+    struct tsm_raw_segment all = {.inputs = l->inputs, .ninputs = l->n};
+    bool needed = tsm_raw_needs_merge(k->r, &all);
+    if (needed)
+        tsm_raw_merge_init(&merge, l->n);
+    int code = run_slices_of(k, l, rows, needed ? &merge : NULL, err);
+    if (needed)
+        tsm_raw_merge_release(&merge);
+    return code;
+}
+
+/* Runs the wave that has been gathered, or, when it turns out not to fit, each of its segments in slices. */
+static int flush_wave(struct raw *k, struct tsm_err *err)
+{
+    int code = run_wave(k, err);
+    if (!k->overflow) {
+        clear_wave(k);
+        return code;
+    }
+    struct tsm_raw_segment *segments = k->segments;
+    size_t n = k->nsegments;
+    k->segments = NULL;
+    k->nsegments = k->capsegments = k->estimate = 0;
+    code = TSM_OK;
+    for (size_t i = 0; i < n; i++) {
+        struct series_list l = {segments[i].group, segments[i].inputs, segments[i].ninputs};
+        if (!code && !satisfied(k, l.group))
+            code = run_slices(k, &l, 2.0 * (double)k->most, err);
+        tsm_free(l.inputs);
+    }
+    tsm_free(segments);
+    return code;
 }
 
 /* One segment's worth of the group: into the wave when it is small. */
 static int run_parts(struct raw *k, uint32_t group, const struct part *parts, size_t nparts,
                      struct tsm_err *err)
 {
-    struct guess g = {0, INT64_MAX, INT64_MIN};
+    const struct tsm_select *s = k->r->c->stmt;
+    double rows = 0;
     for (size_t i = 0; i < nparts; i++) {
-        struct guess one;
-        int code = estimate(k, &parts[i], &one, err);
+        int code = estimate_rows(k, &parts[i], &rows, err);
         if (code)
             return code;
-        g.rows += one.rows;
-        g.tmin = one.tmin < g.tmin ? one.tmin : g.tmin;
-        g.tmax = one.tmax > g.tmax ? one.tmax : g.tmax;
     }
-    const struct tsm_select *s = k->r->c->stmt;
-    size_t small = s->limit || s->offset ? 4 * FIRST_ROWS : k->most;
-    if (k->nsegments && k->estimate + (size_t)g.rows > small) {
-        int code = run_wave(k, err);
-        clear_wave(k);
+    size_t small = k->most;
+    if ((s->limit || s->offset) && small > 4 * FIRST_ROWS)
+        small = 4 * FIRST_ROWS;
+    if (k->nsegments && (double)k->estimate + rows > (double)small) {
+        int code = flush_wave(k, err);
         if (code || satisfied(k, group))
             return code;
     }
-    if (g.rows > (double)small)
-        return run_slices(k, group, parts, nparts, g, err);
-    k->estimate += (size_t)g.rows + 1;
-    add_segment(k, group, parts, nparts, k->r->c->tmin, k->r->c->tmax, true);
+    struct series_list l = list_series(k, group, parts, nparts);
+    if (rows > (double)small) {
+        int code = run_slices(k, &l, rows, err);
+        tsm_free(l.inputs);
+        return code;
+    }
+    k->estimate += (size_t)rows + 1;
+    add_segment(k, l, k->r->c->tmin, k->r->c->tmax);
     return TSM_OK;
 }
 
@@ -583,7 +626,7 @@ int tsm_run_raw(struct tsm_run *r, struct tsm_err *err)
     for (size_t i = 0; i < r->plan->ngroups && !code; i++)
         code = run_group(&k, (uint32_t)(r->c->descending ? r->plan->ngroups - 1 - i : i), err);
     if (!code)
-        code = run_wave(&k, err);
+        code = flush_wave(&k, err);
     clear_wave(&k);
     if (code)
         k.begun = false; /* the statement's end tells */
