@@ -185,7 +185,7 @@ static void test_slices(void **state)
             snprintf(query, sizeof query, "%.*s%s%s", n, queries[i], down ? " order by time desc" : "",
                      limit ? limit : "");
             char *want = answer(tsm_str_of(query), 1, 64 << 20),
-                 *got = answer(tsm_str_of(query), 2, 250 << 10);
+                 *got = answer(tsm_str_of(query), 2, 150 << 10);
             assert_true(strlen(want) > 30000);
             assert_string_equal(got, want);
             tsm_free(want);
