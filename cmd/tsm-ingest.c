@@ -149,7 +149,6 @@ static void check_options(struct tsm_load_options *load)
         tsm_usage(&program, "csv needs one of the options --measurement and --measurement-column");
     if (opt.common.memory < (uint64_t)LEAST_MEMORY_MB << 20)
         tsm_usage(&program, "option --memory: at least %dM", LEAST_MEMORY_MB);
-    int64_t unit = tsm_precision_unit(tsm_str_of(opt.precision)), now = tsm_now();
     *load = (struct tsm_load_options){
         .csv = csv,
         .csv_options = {.measurement = tsm_str_of(csv && opt.measurement ? opt.measurement
@@ -159,7 +158,7 @@ static void check_options(struct tsm_load_options *load)
                         .fields = tsm_str_of(opt.fields),
                         .time = tsm_str_of(opt.time),
                         .separator = separator_char()},
-        .line = {.unit = unit, .now = now - now % unit},
+        .unit = tsm_precision_unit(tsm_str_of(opt.precision)),
         .jobs = tsm_jobs(&program),
         .stop = &stop,
     };

@@ -99,10 +99,11 @@ static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm
     if (b->piece.text.len == 0)
         return TSM_OK;
     struct tsm_str text = tsm_buf_view(&b->piece.text);
+    struct tsm_line_options line = {l->opt->unit, b->piece.now - b->piece.now % l->opt->unit};
     if (b->piece.file->csv)
         tsm_csv_parse(b->piece.file->csv, text, &b->points, add_reject, b);
     else
-        tsm_line_parse(text, &l->opt->line, &b->points, add_reject, b);
+        tsm_line_parse(text, &line, &b->points, add_reject, b);
     return TSM_OK;
 }
 

@@ -31,7 +31,7 @@ struct tsm_load_options {
     size_t npaths;      /* 0: stdin */
     bool csv;
     struct tsm_csv_options csv_options; /* its line options are not used */
-    struct tsm_line_options line;
+    int64_t unit; /* of timestamps: tsm_precision_unit(). Lines without one get the time of their arrival. */
     unsigned jobs;
     size_t memory; /* for text and points on their way */
     const atomic_bool

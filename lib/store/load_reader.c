@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/time.h"
 #include "base/banned.h"
 
 enum {
     LONGEST_LINE = 32 << 20,
-    WAIT_MS = 100, /* between looks at whether to stop, while a pipe is silent */
+    WAIT_MS = 100,   /* between looks at whether to stop, while a pipe is silent */
+    SILENCE_MS = 10, /* of a pipe, after which what has come is taken */
 };
 
 static bool is_stdin(const char *path)
@@ -61,32 +63,33 @@ static bool want_stop(struct tsm_load_reader *r)
     return r->stopped || atomic_load_explicit(&r->quit, memory_order_relaxed);
 }
 
-/* Waits until there is something to read, or no more is wanted. */
-static bool wait_for_text(struct tsm_load_reader *r)
+/* Waits until there is something to read, for some time at most. */
+static bool wait_for_text(const struct tsm_load_reader *r, int ms)
 {
-    while (!want_stop(r)) {
-        struct pollfd p = {.fd = r->fd, .events = POLLIN};
-        if (r->regular || poll(&p, 1, WAIT_MS) != 0)
-            return !want_stop(r);
-    }
-    return false;
+    struct pollfd p = {.fd = r->fd, .events = POLLIN};
+    return r->regular || poll(&p, 1, ms) != 0;
 }
 
-/* Reads up to max more bytes behind text. */
+/* Reads up to max more bytes behind text. Of a pipe that falls silent it takes what has come: lines without a
+ * timestamp get that of their arrival. */
 static int read_more(struct tsm_load_reader *r, struct tsm_buf *text, size_t max, bool *eof,
                      struct tsm_err *err)
 {
+    size_t start = text->len;
     *eof = false;
-    while (max > 0 && !*eof) {
-        size_t before = text->len;
-        if (!wait_for_text(r)) {
+    while (text->len - start < max && !*eof) {
+        if (want_stop(r)) {
             *eof = true;
-            return TSM_OK;
+            break;
         }
-        int rc = tsm_input_read(r->input, text, max, eof, err);
+        if (!wait_for_text(r, text->len > start ? SILENCE_MS : WAIT_MS)) {
+            if (text->len > start)
+                break;
+            continue;
+        }
+        int rc = tsm_input_read(r->input, text, max - (text->len - start), eof, err);
         if (rc != TSM_OK)
             return rc;
-        max -= text->len - before;
     }
     if (r->regular) {
         off_t at = lseek(r->fd, 0, SEEK_CUR);
@@ -115,7 +118,8 @@ static int read_header(struct tsm_load_reader *r, struct tsm_err *err)
         return TSM_OK; /* an empty file has no records either */
     size_t n = newline ? (size_t)(newline - (const char *)r->carry.data) : r->carry.len;
     struct tsm_csv_options opt = r->opt->csv_options;
-    opt.line = r->opt->line;
+    int64_t now = tsm_now();
+    opt.line = (struct tsm_line_options){r->opt->unit, now - now % r->opt->unit};
     r->file->header = tsm_arena_str(&r->arena, tsm_str((const char *)r->carry.data, n));
     int rc = tsm_csv_open(r->file->header, &opt, &r->file->csv, err);
     if (rc != TSM_OK)
@@ -179,9 +183,11 @@ static int fill(struct tsm_load_reader *r, struct tsm_load_piece *p, bool *end, 
     int rc = TSM_OK;
     tsm_buf_add(text, r->carry.data, r->carry.len);
     tsm_buf_reset(&r->carry);
-    for (size_t want = r->piece;; want = 2 * want < r->longest ? 2 * want : r->longest + 1) {
+    for (size_t want = r->piece;;) {
         if (want > text->len)
             rc = read_more(r, text, want - text->len, end, err);
+        if (text->len >= want)
+            want = 2 * want < r->longest ? 2 * want : r->longest + 1;
         if (r->skipping)
             skip_line(r, text);
         if (r->skipping) {
@@ -224,6 +230,7 @@ void tsm_load_reader_next(struct tsm_load_reader *r, struct tsm_load_piece *p)
     if (p->end)
         return;
     p->code = fill(r, p, &end, &p->err);
+    p->now = tsm_now();
     p->input_bytes = r->input_bytes;
     if (end || p->code != TSM_OK)
         close_current(r);

@@ -40,6 +40,7 @@ struct tsm_load_piece {
     struct tsm_load_file *file;
     bool first;    /* of its file */
     bool too_long; /* stands for a line that is too long; text is empty */
+    int64_t now;   /* when it was read */
     bool end;      /* there are no more */
     int code;      /* reading failed behind this piece */
     struct tsm_err err;

@@ -90,6 +90,14 @@ json() {
     [ $((t / 1000000000)) -le "$(date +%s)" ]
 }
 
+@test "lines without a time from a pipe get that of their arrival" {
+    (echo 'm f=1'; sleep 0.3; echo 'm f=2'; sleep 0.3; printf 'm f='; sleep 0.3; echo 3) | ingest
+    run stored
+    echo "$output"
+    [ "$(cut -d' ' -f1,2 <<<"$output")" = $'m f=1\nm f=2\nm f=3' ]
+    [ "$(cut -d' ' -f3 <<<"$output" | sort -u | wc -l)" -eq 3 ]
+}
+
 @test "csv: measurement, tags, typed fields, time, separator, measurement column" {
     printf 'time,room,floor,t,n\n1,kitchen,2,20.5,3\n2,"a, b",1,21,4\n' >a.csv
     ingest -f csv --measurement air --tags room,floor --fields t,n:integer a.csv
@@ -333,6 +341,18 @@ json() {
 @test "-v says what was done" {
     run --separate-stderr ingest -v <<<'m f=1 1'
     [[ $stderr == "tsm-ingest: 1 rows, 1 values, 1 series in "*" files, "* ]]
+}
+
+@test "on a terminal: a progress line, and in the end what was done" {
+    lines 20000 >a
+    run script -qec "bash -c '(cat a; sleep 0.5; cat a) | tsm-ingest -b db'" /dev/null
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *$'\r'"tsm-ingest: "*" rows, "*"B, "*" rows/s"*"tsm-ingest: 40.0k rows, 40000 values, 1 series in "* ]]
+    rm -rf data
+    run script -qec "bash -c '(cat a; sleep 0.5; cat a) | tsm-ingest -q -b db'" /dev/null
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
 }
 
 @test "the same is stored with any number of threads and any memory" {

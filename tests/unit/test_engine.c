@@ -17,7 +17,9 @@
 #include "format/meta_db.h"
 #include "shard_maker.h"
 #include "store/data_dir.h"
+#include "codec/block.h"
 #include "store/engine.h"
+#include "store/flush_file.h"
 #include "store/scan.h"
 #include "wal_maker.h"
 
@@ -359,6 +361,116 @@ static void test_order_and_lateness(void **state)
     model[0][0][3] = 5;
     model[1][0][0] = 6;
     check_grid();
+}
+
+/* Opens the only file of the first shard. */
+static struct tsm_reader *open_first_file(void)
+{
+    struct tsm_reader *r;
+    struct tsm_err err;
+    char path[200];
+    snprintf(path, sizeof path, "%s/data/db/autogen/1/000000001-000000001.tsm", dir);
+    if (tsm_reader_open(&tsm_fs_posix, path, &r, &err) != TSM_OK)
+        fail_msg("%s", err.msg);
+    return r;
+}
+
+/* The order of an index is that of whole keys, also where a name contains what separates series and field, or a
+ * series key is the beginning of another. */
+static void test_order_of_keys(void **state)
+{
+    (void)state;
+    write_run("m z=1,f=1 1577836800000000000\n"
+              "m#!~#g h=1 1577836800000000000\n"
+              "m#!~#g#!~#a b=1 1577836800000000000\n"
+              "m! f=1 1577836800000000000\n"
+              "m$ f=1 1577836800000000000\n"
+              "m# f=1 1577836800000000000\n"
+              "m#! f=1 1577836800000000000\n"
+              "m,a=b f=1 1577836800000000000\n",
+              NULL);
+    static const char *const keys[] = {"m!#!~#f", "m#!#!~#f", "m#!~#f",  "m#!~#g#!~#a#!~#b", "m#!~#g#!~#h",
+                                       "m#!~#z",  "m##!~#f",  "m$#!~#f", "m,a=b#!~#f"};
+    struct tsm_reader *r = open_first_file();
+    assert_int_equal(r->nkeys, N(keys));
+    for (size_t i = 0; i < N(keys); i++)
+        assert_true(tsm_str_eq(tsm_reader_key(r, i), tsm_str_of(keys[i])));
+    tsm_reader_close(r);
+}
+
+/* Many fields, in an order of their own, and some only later. */
+static void test_wide_series(void **state)
+{
+    (void)state;
+    enum { WIDTH = 500 };
+    struct tsm_buf text = {0};
+    for (int row = 0; row < 3; row++) {
+        for (int s = 0; s < 2; s++) {
+            tsm_buf_printf(&text, "m,s=%d ", s);
+            for (int i = 0; i < WIDTH; i++)
+                tsm_buf_printf(&text, "%sf%d=%d", i ? "," : "", (i * 7 + s * 3 + row) % WIDTH, row);
+            tsm_buf_printf(&text, " %lld\n", (long long)grid_time(row));
+        }
+    }
+    tsm_buf_printf(&text, "m,s=0 aa=1,zz=2i %lld\n", (long long)grid_time(0));
+    write_run(tsm_buf_cstr(&text), NULL);
+    tsm_buf_release(&text);
+    struct tsm_reader *r = open_first_file(); /* which checks the order */
+    struct tsm_values v = {0};
+    assert_int_equal(r->nkeys, 2 * WIDTH + 2);
+    for (size_t i = 0; i < r->nkeys; i++) {
+        struct tsm_entry e = tsm_reader_entry(r, i, 0);
+        assert_int_equal(tsm_reader_decode(r, i, &e, &v, NULL), TSM_OK);
+        assert_true(v.n == 3 || v.n == 1);
+        for (size_t k = 0; k < v.n && v.n == 3; k++)
+            assert_true(v.t[k] == grid_time((int)k) && v.v.f[k] == (double)k);
+    }
+    tsm_values_release(&v);
+    tsm_reader_close(r);
+}
+
+/* A file is closed before a key has more blocks than the format can count. */
+static void test_most_blocks_of_a_key(void **state)
+{
+    (void)state;
+    struct tsm_shard_files files;
+    struct tsm_err err;
+    assert_int_equal(tsm_shard_files_open(&tsm_fs_posix, dir, NULL, NULL, NULL, &files, &err), TSM_OK);
+    struct tsm_flush_file f = {.fs = &tsm_fs_posix, .files = &files, .late = true, .index_memory = SIZE_MAX};
+    struct tsm_values v = {0};
+    struct tsm_buf block = {0};
+    tsm_values_reset(&v, TSM_BOOLEAN, 1);
+    tsm_values_add(&v, 1, (union tsm_value){.b = true});
+    assert_int_equal(tsm_block_encode(&block, &v, 0, 1, &err), TSM_OK);
+    for (int64_t t = 0; t < TSM_MAX_ENTRIES + 10; t++)
+        if (tsm_flush_file_block(&f, TSM_STR("m#!~#a"), TSM_BOOLEAN, t, t, block.data, block.len, &err) !=
+            TSM_OK)
+            fail_msg("%s", err.msg);
+    assert_int_equal(
+        tsm_flush_file_block(&f, TSM_STR("m#!~#b"), TSM_BOOLEAN, 5, 5, block.data, block.len, &err), TSM_OK);
+    assert_int_equal(tsm_flush_file_finish(&f, &err), TSM_OK);
+    assert_int_equal(f.count, 2);
+    assert_int_equal(files.n, 2);
+    assert_int_equal(files.files[0].tmax, TSM_MAX_ENTRIES - 1);
+    assert_int_equal(files.files[1].tmin, 5);
+    assert_int_equal(files.files[1].name.generation, TSM_FIRST_LATE_GENERATION + 1);
+    for (size_t i = 0; i < 2; i++) {
+        struct tsm_reader *r;
+        char *path = tsm_shard_files_path(&files, files.files[i].name);
+        assert_int_equal(tsm_reader_open(&tsm_fs_posix, path, &r, &err), TSM_OK);
+        assert_int_equal(tsm_reader_entries(r, 0), i ? 10 : TSM_MAX_ENTRIES);
+        tsm_reader_close(r);
+        tsm_free(path);
+    }
+    /* And no more files than there are names for. */
+    files.next_late = 1000000000;
+    assert_int_equal(
+        tsm_flush_file_block(&f, TSM_STR("m#!~#a"), TSM_BOOLEAN, 1, 1, block.data, block.len, &err),
+        TSM_ELIMIT);
+    tsm_flush_file_release(&f);
+    tsm_shard_files_release(&files);
+    tsm_buf_release(&block);
+    tsm_values_release(&v);
 }
 
 static void test_types_of_existing_files(void **state)
@@ -768,6 +880,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_runs_against_a_model, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_many_flushes, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_order_and_lateness, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_order_of_keys, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_wide_series, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_most_blocks_of_a_key, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_types_of_existing_files, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_retention, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_database_and_policy, make_temp, remove_temp),
