@@ -29,7 +29,7 @@ CPPFLAGS += -D_GNU_SOURCE -DTSM_VERSION_TEXT='"$(VERSION)"' -Ilib
 CFLAGS ?= -g
 CFLAGS += -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-math-errno -pthread
 LDFLAGS += -pthread
-LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -ljansson -lm
+LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -lm
 ifneq ($(SANITIZER),)
 CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=$(SANITIZER)
@@ -80,7 +80,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- Debian packages ----------------------------------------------------------------------------
-DEBIAN_BUILD = gcc libc6-dev zlib1g-dev libsnappy-dev liblz4-dev libxxhash-dev libpcre2-dev libyaml-dev libjansson-dev
+DEBIAN_BUILD = gcc libc6-dev zlib1g-dev libsnappy-dev liblz4-dev libxxhash-dev libpcre2-dev libyaml-dev
 DEBIAN_TEST = $(DEBIAN_BUILD) clang libclang-rt-14-dev libcmocka-dev bats jq curl gzip lz4 influxdb influxdb-client \
 	python3 procps
 DEBIAN_LINT = $(DEBIAN_BUILD) clang-format cppcheck shellcheck groff-base binutils git

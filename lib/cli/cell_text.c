@@ -129,7 +129,7 @@ void tsm_json_string(struct tsm_buf *out, struct tsm_str s)
 
 void tsm_json_cell(struct tsm_time_text *t, struct tsm_buf *out, const struct tsm_cells *c, size_t row)
 {
-    if (c->nulls && c->nulls[row]) {
+    if (tsm_cell_is_null(c, row) || !tsm_cell_is_finite(c, row)) { /* JSON has no infinity */
         tsm_buf_puts(out, "null");
     } else if (c->type == TSM_CELL_STRING) {
         tsm_json_string(out, c->v.s[row]);

@@ -4,6 +4,8 @@
 #ifndef TSM_CLI_CELL_TEXT_H
 #define TSM_CLI_CELL_TEXT_H
 
+#include <math.h>
+
 #include "base/num.h"
 #include "base/time.h"
 #include "query/sink.h"
@@ -29,5 +31,16 @@ void tsm_json_string(struct tsm_buf *out, struct tsm_str s);
 
 /* A value as JSON. */
 void tsm_json_cell(struct tsm_time_text *t, struct tsm_buf *out, const struct tsm_cells *c, size_t row);
+
+static inline bool tsm_cell_is_null(const struct tsm_cells *c, size_t row)
+{
+    return c->nulls && c->nulls[row];
+}
+
+/* False for the infinity that a sum may end in. */
+static inline bool tsm_cell_is_finite(const struct tsm_cells *c, size_t row)
+{
+    return c->type != TSM_CELL_FLOAT || isfinite(c->v.f[row]);
+}
 
 #endif

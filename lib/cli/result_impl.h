@@ -23,9 +23,4 @@ struct tsm_result_writer *tsm_result_jsonl_new(const struct tsm_result_options *
 struct tsm_result_writer *tsm_result_line_new(const struct tsm_result_options *opt);
 struct tsm_result_writer *tsm_result_table_new(const struct tsm_result_options *opt);
 
-static inline bool tsm_cell_is_null(const struct tsm_cells *c, size_t row)
-{
-    return c->nulls && c->nulls[row];
-}
-
 #endif

@@ -108,7 +108,8 @@ static bool put_fields(struct line *l, struct tsm_buf *out, const struct tsm_row
     for (size_t i = 0; i < l->ncolumns; i++) {
         const struct line_column *c = &l->columns[i];
         const struct tsm_cells *cells = &rows->columns[i];
-        if (c->role == TSM_ROLE_TAG || c->role == TSM_ROLE_TIME || tsm_cell_is_null(cells, row))
+        if (c->role == TSM_ROLE_TAG || c->role == TSM_ROLE_TIME || tsm_cell_is_null(cells, row) ||
+            !tsm_cell_is_finite(cells, row)) /* infinity cannot be stored */
             continue;
         tsm_buf_byte(out, before);
         before = ',';

@@ -402,6 +402,8 @@ SELECT count(v), count(v) FROM cpu
 SELECT count(v) AS n, mean(v) AS m FROM cpu
 SELECT count(v) AS "time" FROM cpu
 SELECT min(f), max(f) FROM extremes
+SELECT sum(f) FROM extremes WHERE f > 1
+SELECT sum(f), mean(f), spread(f), stddev(f), count(f) FROM extremes WHERE f > 1
 SELECT f FROM extremes WHERE f > 1e300
 SELECT f FROM extremes WHERE f = 0
 SELECT f FROM extremes WHERE f = -0.0
