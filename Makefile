@@ -3,6 +3,7 @@
 #   make              build the programs
 #   make demo         install what is missing, build, run the main job on generated data
 #   make test         install what the tests need, run all of them
+#   make unit     one suite of them; also: make tools, make interop
 #   make bench        compare with influxd, VictoriaMetrics and DuckDB (long)
 #   make fuzz         fuzz every format for FUZZ_SECONDS each (default 600)
 #   make lint         clang-format, cppcheck, shellcheck, includes and options
@@ -46,7 +47,8 @@ BENCH_TOOLS := $(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*.c)))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libtsmkit.a
 
-.PHONY: all demo test unit tools interop bench fuzz fuzz-short lint format install clean deps-build deps-test deps-bench
+.PHONY: all demo test unit tools interop test-programs bench fuzz fuzz-programs lint format install clean \
+	deps-build deps-test deps-lint deps-bench
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -116,7 +118,10 @@ test: deps-test
 	@$(MAKE) --no-print-directory all test-programs $(if $(SANITIZER),,fuzz-programs)
 	@BUILD=$(abspath $(BUILD)) SANITIZER=$(SANITIZER) bash tests/run.sh
 
-.PHONY: test-programs fuzz-programs deps-lint
+# One suite, without installing anything.
+unit tools interop: all test-programs
+	@BUILD=$(abspath $(BUILD)) SANITIZER=$(SANITIZER) bash tests/run.sh $@
+
 test-programs: $(UNIT_TESTS:%=$(BUILD)/unit/%) $(INTEROP_TOOLS:%=$(BUILD)/interop/%)
 
 bench: deps-bench

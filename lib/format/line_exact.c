@@ -256,7 +256,8 @@ static bool field_value(struct tsm_str s, struct tsm_arena *a, struct tsm_field 
     char first = s.p[0], last = s.p[s.n - 1];
     if (first == '"') {
         f->type = TSM_STRING;
-        f->value.s = s.n < 2 ? tsm_str(s.p, 0) : tsm_unescape(tsm_str(s.p + 1, s.n - 2), TSM_STRING_SPECIALS, a);
+        f->value.s = s.n < 2 ? tsm_str(s.p, 0)
+                             : tsm_unescape(tsm_str(s.p + 1, s.n - 2), TSM_STRING_SPECIALS, a);
         return s.n >= 2;
     }
     if (!strchr("0123456789-.nNiIu", first) || first == '\0') {

@@ -96,7 +96,7 @@ static void append(struct loading *g, struct tsm_raw_store *st, const struct tsm
         if (v->type == TSM_VEC_STRING) {
             struct tsm_str *to = (struct tsm_str *)c->values + st->n;
             for (size_t i = 0; i < b->n; i++)
-                to[i] = v->nulls && v->nulls[i] ? (struct tsm_str){0} : tsm_arena_str(&st->text, v->v.s[i]);
+                to[i] = v->nulls && v->nulls[i] ? tsm_str(NULL, 0) : tsm_arena_str(&st->text, v->v.s[i]);
         } else {
             memcpy((char *)c->values + st->n * size, v->v.p, b->n * size);
         }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/fuzz/run.sh SECONDS FUZZER...: runs each fuzzer that long, two at a time. Speaks TAP. A finding is
 # kept in $FUZZ_BUILD/findings/. The corpus grows in $FUZZ_BUILD/corpus/NAME, from the seeds in
-# tests/fuzz/seeds/NAME and, for the binary formats, tests/unit/golden.
+# tests/fuzz/seeds/NAME.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 : "${FUZZ_BUILD:=build-fuzz}"
