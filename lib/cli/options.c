@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "base/parallel.h"
 #include "base/time.h"
+#include "cli/bus_error.h"
 #include "cli/config.h"
 #include "cli/option_value.h"
 #include "base/banned.h"
@@ -280,15 +281,6 @@ int tsm_options_parse(const struct tsm_program *p, int argc, char **argv)
 
 /* ---- start of a program ---------------------------------------------------------------------- */
 
-static void on_bus_error(int sig)
-{
-    (void)sig;
-    static const char text[] = "tsmkit: input/output error: the disk failed under a mapped file\n";
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-    (void)ignored;
-    _exit(TSM_EXIT_FAILED);
-}
-
 void tsm_program_start(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
@@ -299,5 +291,5 @@ void tsm_program_start(void)
             _exit(TSM_EXIT_FAILED);
     }
     signal(SIGPIPE, SIG_DFL);
-    signal(SIGBUS, on_bus_error);
+    tsm_catch_bus_errors();
 }

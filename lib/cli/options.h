@@ -127,8 +127,8 @@ void tsm_usage(const struct tsm_program *p, const char *fmt, ...)
  * are too many. */
 unsigned tsm_jobs(const struct tsm_program *p);
 
-/* What every program does first: SIGPIPE ends it quietly; SIGBUS (the disk fails under a mapped file) ends it
- * with a message and status 1; standard descriptors that are closed are occupied, so that no data file
+/* What every program does first: SIGPIPE ends it quietly; SIGBUS ends it with a message (cli/bus_error.h);
+ * standard descriptors that are closed are occupied, so that no data file
  * becomes descriptor 1, in a way that using them still fails. */
 void tsm_program_start(void);
 
