@@ -185,16 +185,19 @@ int tsm_reader_open_bare(const struct tsm_fs *fs, const char *path, struct tsm_r
 
 int tsm_reader_open(const struct tsm_fs *fs, const char *path, struct tsm_reader **out, struct tsm_err *err)
 {
-    int e = tsm_reader_open_bare(fs, path, out, err);
-    if (e != TSM_OK)
-        return e;
+    /* The tombstones first: who removes both files removes the TSM file first. So one whose tombstones were gone
+     * already is not there any more either, and its deleted values do not come back. */
+    struct tsm_tombstones tombstones;
     char *beside = tsm_tombstone_path(path);
-    e = tsm_tombstones_read(fs, beside, &(*out)->tombstones, err);
+    *out = NULL;
+    int e = tsm_tombstones_read(fs, beside, &tombstones, err);
     tsm_free(beside);
-    if (e != TSM_OK) {
-        tsm_reader_close(*out);
-        *out = NULL;
-    }
+    if (e == TSM_OK)
+        e = tsm_reader_open_bare(fs, path, out, err);
+    if (e == TSM_OK)
+        (*out)->tombstones = tombstones;
+    else
+        tsm_tombstones_release(&tombstones);
     return e;
 }
 

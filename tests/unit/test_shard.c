@@ -268,6 +268,35 @@ static void vanished_file(void **state)
     assert_true(listings >= 3 && listings <= 20);
 }
 
+/* A file system where a compactor ends its work at the moment when the tombstones of the old file are opened: the new
+ * file is there, the old one goes, then its tombstones. */
+static int compacting_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+    static const struct made_value left = {"k#!~#f", 0, 1, 1};
+    char old[128];
+    snprintf(old, sizeof old, "%s/%s", dir, FIRST);
+    if (strstr(path, ".tombstone") && tsm_fs_exists(&tsm_fs_posix, old)) {
+        make_file(dir, "000000009-000000002.tsm", &left, 1);
+        assert_int_equal(tsm_fs_posix.unlink(NULL, old), 0);
+        assert_int_equal(tsm_fs_posix.unlink(NULL, path), 0);
+    }
+    return tsm_fs_posix.open(ctx, path, flags, mode);
+}
+
+static void deleted_values_stay_deleted(void **state)
+{
+    (void)state;
+    struct tsm_fs fs = tsm_fs_posix;
+    struct tsm_shard *s;
+    struct tsm_err err;
+    fs.open = compacting_open;
+    make_file(dir, FIRST, one_key, 2);
+    make_tombstone(dir, FIRST, "k#!~#f", 2, 2);
+    assert_int_equal(tsm_shard_open(&fs, dir, NULL, NULL, &s, &err), TSM_OK);
+    assert_string_equal(values_of(s, "k#!~#f"), "1=1");
+    tsm_shard_close(s);
+}
+
 /* ---- keys -------------------------------------------------------------------------------------- */
 
 /* Many files with random subsets of many keys, against a plain list. */
@@ -600,6 +629,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, reset_reports, remove_temp)
     const struct CMUnitTest tests[] = {
         TEST(empty),      TEST(paths),        TEST(order_of_files), TEST(loose_files),   TEST(vanished_file),
+        TEST(empty),      TEST(paths),        TEST(order_of_files), TEST(loose_files),   TEST(deleted_values_stay_deleted),
         TEST(many_keys),  TEST(measurements), TEST(dead_keys),      TEST(type_conflict), TEST(damaged_file),
         TEST(golden_log), TEST(log_order),    TEST(damaged_log),    TEST(threads),
     };
