@@ -3,6 +3,6 @@
 #define TSM_BASE_BANNED_H
 
 /* gcc's poison also catches taking the address; include this after every system header. */
-#pragma GCC poison strcpy strcat sprintf vsprintf gets strtok atoi atol atoll atof
+#pragma GCC poison strcpy strcat sprintf vsprintf gets strtok atoi atol atoll atof qsort
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/num.h"
+#include "base/sort.h"
 #include "base/time.h"
 #include "format/line_exact.h"
 #include "format/scan_bytes.h"
@@ -261,7 +262,7 @@ static void order_tags(struct tsm_csv *csv)
         tsm_buf_byte(&b, '=');
         csv->tags[csv->ntags++] = (struct tag_column){tsm_arena_str(&csv->arena, tsm_buf_view(&b)), i};
     }
-    qsort(csv->tags, csv->ntags, sizeof *csv->tags, compare_prefixes);
+    tsm_sort(csv->tags, csv->ntags, sizeof *csv->tags, compare_prefixes);
     tsm_buf_release(&b);
 }
 

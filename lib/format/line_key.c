@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "format/line_exact.h"
 #include "base/banned.h"
 
@@ -88,7 +89,7 @@ int tsm_line_key(struct tsm_str raw_key, struct tsm_buf *out, struct tsm_err *er
         p = tag_end;
     }
     if (!sorted && !twice) {
-        qsort(tags, n, sizeof *tags, compare_tags);
+        tsm_sort(tags, n, sizeof *tags, compare_tags);
         for (size_t i = 1; i < n; i++)
             twice |= compare_tags(&tags[i - 1], &tags[i]) == 0;
     }

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/sort.h"
 #include "format/series_key.h"
 #include "base/banned.h"
 
@@ -73,7 +74,7 @@ void tsm_tombstones_sort(struct tsm_tombstones *t)
 {
     if (t->n == 0)
         return;
-    qsort(t->items, t->n, sizeof *t->items, compare);
+    tsm_sort(t->items, t->n, sizeof *t->items, compare);
     size_t n = 1;
     for (size_t i = 1; i < t->n; i++) {
         struct tsm_tombstone *last = &t->items[n - 1], *next = &t->items[i];

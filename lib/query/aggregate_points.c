@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "base/time.h"
 #include "query/aggregate.h"
 #include "base/banned.h"
@@ -332,7 +333,7 @@ static void merge_streams(struct ordering *o)
 {
     struct tsm_merge_input *in = tsm_realloc_array(NULL, o->nstreams, sizeof *in);
     size_t total = 0;
-    qsort(o->streams, o->nstreams, sizeof *o->streams, compare_streams);
+    tsm_sort(o->streams, o->nstreams, sizeof *o->streams, compare_streams);
     for (size_t i = 0; i < o->nstreams; i++) {
         in[i] = (struct tsm_merge_input){o->streams[i].keys, o->streams[i].n};
         total += o->streams[i].n;

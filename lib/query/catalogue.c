@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 
 #include "base/banned.h"
 
@@ -124,8 +125,7 @@ static void list_tag_keys(struct tsm_catalogue *c, struct tsm_listed_measurement
             TSM_GROW(keys, n + 1, cap);
             keys[n++] = key;
         }
-    if (n)
-        qsort(keys, n, sizeof *keys, compare_strings);
+    tsm_sort(keys, n, sizeof *keys, compare_strings);
     m->tag_keys = tsm_arena_alloc(&c->arena, n * sizeof *keys);
     if (n)
         memcpy(m->tag_keys, keys, n * sizeof *keys);
@@ -148,12 +148,10 @@ int tsm_catalogue_make(struct tsm_shard *const *shards, size_t n, bool names_onl
         tsm_catalogue_release(c);
         return rc;
     }
-    if (c->n)
-        qsort(c->measurements, c->n, sizeof *c->measurements, compare_measurements);
+    tsm_sort(c->measurements, c->n, sizeof *c->measurements, compare_measurements);
     for (size_t i = 0; i < c->n; i++) {
         struct tsm_listed_measurement *listed = &c->measurements[i];
-        if (listed->nseries)
-            qsort(listed->series, listed->nseries, sizeof *listed->series, compare_series);
+        tsm_sort(listed->series, listed->nseries, sizeof *listed->series, compare_series);
         list_tag_keys(c, listed);
     }
     return TSM_OK;

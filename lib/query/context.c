@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "store/data_dir.h"
 
 #include "base/banned.h"
@@ -184,8 +185,7 @@ int tsm_query_ctx_shards(struct tsm_query_ctx *q, struct tsm_str database, struc
     int rc = tsm_query_ctx_rp(q, database, rp, &db, &policy, err);
     if (rc == TSM_OK)
         rc = q->loose ? open_loose(q, &list, err) : open_policy(q, db, policy, tmin, tmax, &list, err);
-    if (list.n)
-        qsort(list.shards, list.n, sizeof *list.shards, compare_start);
+    tsm_sort(list.shards, list.n, sizeof *list.shards, compare_start);
     return give(&list, rc, shards, n);
 }
 

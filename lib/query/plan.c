@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/sort.h"
 #include "query/plan_tags.h"
 #include "base/banned.h"
 
@@ -210,13 +211,13 @@ static void finish_unit(struct tsm_plan *p, struct tsm_unit *u, struct gather *g
     u->fields = tsm_arena_alloc(&p->arena, u->nfields * sizeof *u->fields);
     if (u->nfields)
         memcpy(u->fields, g->types, u->nfields * sizeof *u->fields);
-    qsort(u->fields, u->nfields, sizeof *u->fields, compare_fields);
+    tsm_sort(u->fields, u->nfields, sizeof *u->fields, compare_fields);
 
     u->ntags = g->tags.n;
     u->tags = tsm_arena_alloc(&p->arena, u->ntags * sizeof *u->tags);
     for (size_t i = 0; i < u->ntags; i++)
         u->tags[i] = g->tags.items[i];
-    qsort(u->tags, u->ntags, sizeof *u->tags, compare_names);
+    tsm_sort(u->tags, u->ntags, sizeof *u->tags, compare_names);
 
     if (!g->sorted) /* the order of series keys is not quite that of the TSM keys */
         qsort_r(g->series, g->n, sizeof *g->series, compare_series, (void *)u->shard);
@@ -334,7 +335,7 @@ static int add_matching(struct tsm_plan *p, struct tsm_shard *const *shards, siz
     int code = TSM_OK;
     for (size_t i = 0; i < n && !code; i++)
         code = match_measurements(p, shards[i], re, &found, err);
-    qsort(found.items, found.n, sizeof *found.items, compare_names);
+    tsm_sort(found.items, found.n, sizeof *found.items, compare_names);
     for (size_t m = 0; m < found.n && !code; m++)
         for (size_t i = 0; i < n && !code; i++)
             code = add_unit(p, shards[i], source, found.items[m], err);

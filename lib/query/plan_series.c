@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/sort.h"
 #include "query/condition.h"
 #include "query/plan_tags.h"
 #include "base/banned.h"
@@ -218,7 +219,7 @@ static void limit_sets(struct ordered_set *order, size_t *n, int64_t slimit, int
 {
     if (slimit == 0 && soffset == 0)
         return;
-    qsort(order, *n, sizeof *order, compare_limit_keys);
+    tsm_sort(order, *n, sizeof *order, compare_limit_keys);
     if (soffset > (int64_t)*n) {
         *n = 0;
         return;
@@ -287,7 +288,7 @@ static int list_unit(struct listing *l, struct tsm_unit *u, int64_t slimit, int6
         }
         limit_sets(order, &n, slimit, soffset);
         if (!sorted || slimit || soffset)
-            qsort(order, n, sizeof *order, compare_sets);
+            tsm_sort(order, n, sizeof *order, compare_sets);
         arrange(l, u, &sets, order, n);
         tsm_free(order);
     }
@@ -340,7 +341,7 @@ static void make_groups(struct listing *l)
         }
     }
     if (!sorted)
-        qsort(all, n, sizeof *all, compare_ranked);
+        tsm_sort(all, n, sizeof *all, compare_ranked);
 
     p->groups = tsm_arena_calloc(&p->arena, (n + 1) * sizeof *p->groups);
     p->members = tsm_arena_alloc(&p->arena, (n + 1) * sizeof *p->members);
@@ -375,11 +376,11 @@ int tsm_plan_series(struct tsm_plan *p, const struct tsm_expr *condition, int64_
     l.tags = tsm_arena_alloc(&p->arena, p->ntags * sizeof *l.tags);
     for (size_t i = 0; i < p->ntags; i++)
         l.tags[i] = (struct by_name){p->tags[i], i};
-    qsort(l.tags, p->ntags, sizeof *l.tags, compare_by_name);
+    tsm_sort(l.tags, p->ntags, sizeof *l.tags, compare_by_name);
     l.fields = tsm_arena_alloc(&p->arena, p->nfields * sizeof *l.fields);
     for (size_t i = 0; i < p->nfields; i++)
         l.fields[i] = (struct by_name){p->fields[i].name, i};
-    qsort(l.fields, p->nfields, sizeof *l.fields, compare_by_name);
+    tsm_sort(l.fields, p->nfields, sizeof *l.fields, compare_by_name);
 
     int code = TSM_OK;
     for (size_t u = 0; u < p->nunits && !code; u++)

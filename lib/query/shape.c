@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "base/banned.h"
 
 struct shaper {
@@ -219,7 +220,7 @@ static void collect_names(struct shaper *k)
             if (!is_dimension(k->c, unit->tags[i]))
                 add_name(k, &cap, unit->tags[i], TSM_DATA_TAG);
     }
-    qsort(k->names, k->nnames, sizeof *k->names, compare_aux);
+    tsm_sort(k->names, k->nnames, sizeof *k->names, compare_aux);
 }
 
 static void add_field(struct shaper *k, struct tsm_expr *e, struct tsm_str alias)
@@ -365,7 +366,7 @@ static int expand_dimensions(struct shaper *k)
             }
         }
     }
-    qsort(all, n, sizeof *all, compare_names);
+    tsm_sort(all, n, sizeof *all, compare_names);
     k->p->dimensions = all;
     for (size_t i = 0; i < n; i++)
         if (i == 0 || !tsm_str_eq(all[i], all[k->p->ndimensions - 1]))
@@ -467,8 +468,7 @@ static void register_inputs(struct shaper *k)
     struct tsm_shape *s = k->s;
     for (size_t i = 0; i < k->n; i++)
         tsm_expr_walk(k->fields[i].expr, note_input, k);
-    if (s->naux)
-        qsort(s->aux, s->naux, sizeof *s->aux, compare_aux);
+    tsm_sort(s->aux, s->naux, sizeof *s->aux, compare_aux);
     for (size_t i = 0; i < s->naux; i++) {
         if (s->aux[i].type == TSM_DATA_TAG)
             s->aux[i].index = tsm_plan_tag(k->p, s->aux[i].name);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "base/time.h"
 #include "query/catalogue.h"
 #include "query/reduce.h"
@@ -467,8 +468,7 @@ static size_t tag_values(const struct tsm_listed_measurement *m, const uint8_t *
             if (tsm_str_eq(m->series[i].tags[k].key, key) &&
                 (n == 0 || !tsm_str_eq(values[n - 1], m->series[i].tags[k].value)))
                 values[n++] = m->series[i].tags[k].value;
-    if (n)
-        qsort(values, n, sizeof *values, compare_strings);
+    tsm_sort(values, n, sizeof *values, compare_strings);
     for (size_t i = 0; i < n; i++)
         if (kept == 0 || !tsm_str_eq(values[kept - 1], values[i]))
             values[kept++] = values[i];
@@ -656,8 +656,7 @@ static int show_field_keys(struct shower *s)
         rc = source_shards(s);
     if (rc == TSM_OK)
         rc = gather_fields(s, &f);
-    if (f.n)
-        qsort(f.items, f.n, sizeof *f.items, compare_fields);
+    tsm_sort(f.items, f.n, sizeof *f.items, compare_fields);
     if (rc == TSM_OK)
         rc = list_fields(s, &f);
     tsm_free(f.items);

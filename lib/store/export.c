@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/num.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "format/line.h"
 #include "store/scan.h"
 #include "base/banned.h"
@@ -244,8 +245,7 @@ static int64_t *block_times(const struct run *run, size_t key, size_t *n)
             times[(*n)++] = e.tmin;
         }
     }
-    if (*n)
-        qsort(times, *n, sizeof *times, compare_times);
+    tsm_sort(times, *n, sizeof *times, compare_times);
     return times;
 }
 

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "store/column_cut.h"
 #include "store/data_dir.h"
 #include "store/flush_file.h"
@@ -206,7 +207,7 @@ static void split_runs(struct runs *r)
         }
     }
     tsm_free(old.runs);
-    qsort(r->runs, r->n, sizeof *r->runs, compare_keys);
+    tsm_sort(r->runs, r->n, sizeof *r->runs, compare_keys);
 }
 
 /* How many bytes all series keys begin with alike. */
@@ -252,7 +253,7 @@ static void collect(const struct tsm_memtable *table, struct runs *r)
     if (r->n == 0)
         return;
     set_prefixes(r);
-    qsort(r->runs, r->n, sizeof *r->runs, compare_runs);
+    tsm_sort(r->runs, r->n, sizeof *r->runs, compare_runs);
     if (runs_interleave(r))
         split_runs(r);
 }

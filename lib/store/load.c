@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "store/load_reader.h"
 #include "base/banned.h"
 
@@ -169,8 +170,8 @@ static int compare_rejects(const void *a, const void *b)
 static int report_rejects(struct load *l, struct batch *b, struct tsm_err *err)
 {
     int rc = TSM_OK;
-    if (b->nrejects > 1) /* the parser's come before the engine's */
-        qsort(b->rejects, b->nrejects, sizeof *b->rejects, compare_rejects);
+    /* the parser's come before the engine's */
+    tsm_sort(b->rejects, b->nrejects, sizeof *b->rejects, compare_rejects);
     for (size_t i = 0; i < b->nrejects && rc == TSM_OK; i++) {
         struct tsm_load_reject r = {
             .file = b->piece.file->name,

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/sort.h"
 #include "format/influx_wal.h"
 #include "base/banned.h"
 
@@ -87,8 +88,7 @@ static void finish(struct tsm_log *log)
             tsm_values_release(&l->values);
     }
     log->n = n;
-    if (n)
-        qsort(log->items, n, sizeof *log->items, by_key);
+    tsm_sort(log->items, n, sizeof *log->items, by_key);
 }
 
 struct segment {
@@ -135,8 +135,7 @@ int tsm_log_read(const struct tsm_fs *fs, const char *path, const struct tsm_dam
     for (size_t i = 0; i < names.n; i++)
         if (tsm_influx_wal_name(tsm_str_of(names.names[i]), &segments[n].id))
             segments[n++].name = names.names[i];
-    if (n)
-        qsort(segments, n, sizeof *segments, by_id);
+    tsm_sort(segments, n, sizeof *segments, by_id);
     struct replay r = {.log = tsm_calloc(1, sizeof *r.log), .damage = damage};
     for (size_t i = 0; i < n && rc == TSM_OK; i++)
         rc = replay_segment(&r, fs, path, segments[i].name, err);

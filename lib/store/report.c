@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "codec/block.h"
 #include "format/series_key.h"
 #include "base/banned.h"
@@ -429,10 +430,8 @@ const struct tsm_report_view *tsm_report_finish(struct tsm_report *r)
     }
     v->encodings = r->encodings;
     v->nencodings = r->nencodings;
-    qsort(v->measurements, v->nmeasurements, sizeof *v->measurements, compare_measurements);
-    if (v->ntags)
-        qsort(v->tags, v->ntags, sizeof *v->tags, compare_tags);
-    if (v->nencodings)
-        qsort(v->encodings, v->nencodings, sizeof *v->encodings, compare_encodings);
+    tsm_sort(v->measurements, v->nmeasurements, sizeof *v->measurements, compare_measurements);
+    tsm_sort(v->tags, v->ntags, sizeof *v->tags, compare_tags);
+    tsm_sort(v->encodings, v->nencodings, sizeof *v->encodings, compare_encodings);
     return v;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "store/log.h"
 #include "store/shard_keys.h"
 #include "base/banned.h"
@@ -81,8 +82,7 @@ static int open_listed(struct tsm_shard *s, const struct tsm_fs *fs, const char 
     for (size_t i = 0; i < names.n; i++)
         if (tsm_file_name_parse(tsm_str_of(names.names[i]), ".tsm", &files[n].name))
             files[n++].text = names.names[i];
-    if (n)
-        qsort(files, n, sizeof *files, by_name);
+    tsm_sort(files, n, sizeof *files, by_name);
     s->files = tsm_calloc(n, sizeof(struct tsm_reader *));
     for (size_t i = 0; i < n && rc == TSM_OK; i++) {
         struct tsm_buf path = {0};

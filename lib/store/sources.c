@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/num.h"
+#include "base/sort.h"
 #include "format/influx_wal.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
@@ -101,8 +102,7 @@ static int list_both(const struct tsm_fs *fs, const char *dir, const char *tail,
         }
         tsm_free(l.names);
     }
-    if (out->n)
-        qsort(out->names, out->n, sizeof *out->names, compare_names);
+    tsm_sort(out->names, out->n, sizeof *out->names, compare_names);
     size_t n = 0;
     for (size_t i = 0; i < out->n; i++) {
         if (n && strcmp(out->names[n - 1], out->names[i]) == 0)
@@ -148,8 +148,7 @@ static int add_policy(const struct tsm_fs *fs, const char *dir, const char *db, 
         tsm_free(wal);
     }
     tsm_names_release(&l);
-    if (s->n > first)
-        qsort(s->items + first, s->n - first, sizeof *s->items, compare_sources);
+    tsm_sort(s->items + first, s->n - first, sizeof *s->items, compare_sources);
     return r;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "base/time.h"
 #include "codec/block.h"
 #include "base/banned.h"
@@ -313,7 +314,7 @@ static int compare_places(const void *a, const void *b)
 static int check_places(struct tsm_verify *v, struct tsm_str key, struct place *places, size_t n,
                         struct tsm_err *err)
 {
-    qsort(places, n, sizeof *places, compare_places);
+    tsm_sort(places, n, sizeof *places, compare_places);
     size_t reach = 0; /* the block before that ends last */
     int r = TSM_OK;
     for (size_t i = 1; i < n && r == TSM_OK; i++) {

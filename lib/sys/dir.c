@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "base/banned.h"
 
 int tsm_fs_sync_dir(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
@@ -128,8 +129,7 @@ int tsm_fs_list(const struct tsm_fs *fs, const char *dir, struct tsm_names *out,
         tsm_names_release(out);
         return tsm_err_sys(err, -r, "list %s", dir);
     }
-    if (out->n)
-        qsort(out->names, out->n, sizeof *out->names, compare_names);
+    tsm_sort(out->names, out->n, sizeof *out->names, compare_names);
     return TSM_OK;
 }
 
