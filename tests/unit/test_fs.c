@@ -13,31 +13,7 @@
 
 #include "base/alloc.h"
 #include "sys/fs.h"
-
-static char dir[64];
-
-/* A path below the test's directory; four may be in use at once. */
-static char *at(const char *name)
-{
-    static char path[4][128];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
-static int make_temp(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tsmkit-test-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_temp(void **state)
-{
-    (void)state;
-    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
-}
+#include "temp_dir.h"
 
 /* ---- a disk whose calls fail by name ------------------------------------------------------------------ */
 
@@ -78,19 +54,20 @@ static void a_write_replaces_the_file_whole_or_not_at_all(void **state)
     fs.fsync = failing_fsync;
     fs.rename = failing_rename;
     struct tsm_err err;
-    assert_int_equal(tsm_fs_write_file(&fs, at("f"), TSM_STR("first"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(&fs, in_temp("f"), TSM_STR("first"), &err), TSM_OK);
     bool *kinds[] = {&faults.write, &faults.fsync, &faults.rename};
     for (size_t i = 0; i < 3; i++) {
         *kinds[i] = true;
-        assert_int_equal(tsm_fs_write_file(&fs, at("f"), TSM_STR("second"), &err), i ? TSM_EIO : TSM_ENOSPC);
+        assert_int_equal(tsm_fs_write_file(&fs, in_temp("f"), TSM_STR("second"), &err),
+                         i ? TSM_EIO : TSM_ENOSPC);
         assert_non_null(strstr(err.msg, i ? "Input/output error" : "No space left on device"));
-        assert_content(at("f"), "first");
-        assert_false(tsm_fs_exists(&fs, at("f.tmp")));
+        assert_content(in_temp("f"), "first");
+        assert_false(tsm_fs_exists(&fs, in_temp("f.tmp")));
         *kinds[i] = false;
     }
     faults.short_write = true;
-    assert_int_equal(tsm_fs_write_file(&fs, at("f"), TSM_STR("second, in pieces"), &err), TSM_OK);
-    assert_content(at("f"), "second, in pieces");
+    assert_int_equal(tsm_fs_write_file(&fs, in_temp("f"), TSM_STR("second, in pieces"), &err), TSM_OK);
+    assert_content(in_temp("f"), "second, in pieces");
     faults.short_write = false;
 }
 
@@ -102,16 +79,16 @@ static void large_files_are_written_in_order(void **state)
     struct tsm_file f;
     struct tsm_err err;
     uint8_t piece[SIZE];
-    assert_int_equal(tsm_file_create(&tsm_fs_posix, at("big.tmp"), &f, &err), TSM_OK);
+    assert_int_equal(tsm_file_create(&tsm_fs_posix, in_temp("big.tmp"), &f, &err), TSM_OK);
     for (int i = 0; i < PIECES; i++) {
         memset(piece, i, sizeof piece);
         assert_int_equal(tsm_file_write(&f, piece, sizeof piece, &err), TSM_OK);
     }
     assert_int_equal(tsm_file_write(&f, huge, sizeof huge, &err), TSM_OK);
     assert_int_equal(f.size, (uint64_t)PIECES * SIZE + sizeof huge);
-    assert_int_equal(tsm_file_install(&f, at("big"), &err), TSM_OK);
+    assert_int_equal(tsm_file_install(&f, in_temp("big"), &err), TSM_OK);
     struct tsm_map_file m;
-    assert_int_equal(tsm_map_open(&tsm_fs_posix, at("big"), &m, &err), TSM_OK);
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, in_temp("big"), &m, &err), TSM_OK);
     assert_int_equal(m.size, (uint64_t)PIECES * SIZE + sizeof huge);
     for (size_t i = 0; i < (size_t)PIECES * SIZE; i++)
         if (m.data[i] != (uint8_t)(i / SIZE))
@@ -124,14 +101,14 @@ static void abandon_removes_and_accepts_anything(void **state)
     (void)state;
     struct tsm_file f = {0};
     tsm_file_abandon(&f);
-    assert_int_equal(tsm_file_create(&tsm_fs_posix, at("gone.tmp"), &f, NULL), TSM_OK);
+    assert_int_equal(tsm_file_create(&tsm_fs_posix, in_temp("gone.tmp"), &f, NULL), TSM_OK);
     tsm_file_abandon(&f);
-    assert_false(tsm_fs_exists(&tsm_fs_posix, at("gone.tmp")));
+    assert_false(tsm_fs_exists(&tsm_fs_posix, in_temp("gone.tmp")));
     tsm_file_abandon(&f);
-    assert_int_equal(tsm_file_create(&tsm_fs_posix, at("kept"), &f, NULL), TSM_OK);
+    assert_int_equal(tsm_file_create(&tsm_fs_posix, in_temp("kept"), &f, NULL), TSM_OK);
     assert_int_equal(tsm_file_finish(&f, NULL), TSM_OK);
     tsm_file_abandon(&f);
-    assert_true(tsm_fs_exists(&tsm_fs_posix, at("kept")));
+    assert_true(tsm_fs_exists(&tsm_fs_posix, in_temp("kept")));
 }
 
 static void maps_and_reads_say_what_is_wrong(void **state)
@@ -139,10 +116,10 @@ static void maps_and_reads_say_what_is_wrong(void **state)
     (void)state;
     struct tsm_err err;
     struct tsm_map_file m;
-    assert_int_equal(tsm_map_open(&tsm_fs_posix, at("none"), &m, &err), TSM_ENOTFOUND);
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, in_temp("none"), &m, &err), TSM_ENOTFOUND);
     assert_non_null(strstr(err.msg, "none"));
-    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
-    const char *const not_files[] = {dir, at("fifo"), "/dev/zero"};
+    assert_int_equal(mkfifo(in_temp("fifo"), 0600), 0);
+    const char *const not_files[] = {temp_dir, in_temp("fifo"), "/dev/zero"};
     for (size_t i = 0; i < sizeof not_files / sizeof *not_files; i++) {
         struct tsm_buf none = {0};
         assert_int_equal(tsm_map_open(&tsm_fs_posix, not_files[i], &m, &err), TSM_ECORRUPT);
@@ -150,15 +127,15 @@ static void maps_and_reads_say_what_is_wrong(void **state)
         assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, not_files[i], 9, &none, &err), TSM_ECORRUPT);
         assert_non_null(strstr(err.msg, not_files[i]));
     }
-    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, at("empty"), tsm_str("", 0), &err), TSM_OK);
-    assert_int_equal(tsm_map_open(&tsm_fs_posix, at("empty"), &m, &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, in_temp("empty"), tsm_str("", 0), &err), TSM_OK);
+    assert_int_equal(tsm_map_open(&tsm_fs_posix, in_temp("empty"), &m, &err), TSM_OK);
     assert_int_equal(m.size, 0);
     tsm_map_close(&m);
     struct tsm_buf b = {0};
-    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, at("ten"), TSM_STR("0123456789"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, at("ten"), 9, &b, &err), TSM_ELIMIT);
+    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, in_temp("ten"), TSM_STR("0123456789"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, in_temp("ten"), 9, &b, &err), TSM_ELIMIT);
     tsm_buf_reset(&b);
-    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, at("ten"), 10, &b, &err), TSM_OK);
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, in_temp("ten"), 10, &b, &err), TSM_OK);
     tsm_buf_release(&b);
 }
 
@@ -167,24 +144,24 @@ static void directories_are_made_listed_and_removed(void **state)
     (void)state;
     const struct tsm_fs *fs = &tsm_fs_posix;
     struct tsm_err err;
-    assert_int_equal(tsm_fs_make_dirs(fs, at("a/b//c/"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_make_dirs(fs, at("a/b/c"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_write_file(fs, at("a/z"), TSM_STR("z"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_make_dirs(fs, at("a/z/y"), &err), TSM_EIO);
+    assert_int_equal(tsm_fs_make_dirs(fs, in_temp("a/b//c/"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(fs, in_temp("a/b/c"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(fs, in_temp("a/z"), TSM_STR("z"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(fs, in_temp("a/z/y"), &err), TSM_EIO);
     struct tsm_names names;
-    assert_int_equal(tsm_fs_list(fs, at("a"), &names, &err), TSM_OK);
+    assert_int_equal(tsm_fs_list(fs, in_temp("a"), &names, &err), TSM_OK);
     assert_int_equal(names.n, 2);
     assert_string_equal(names.names[0], "b");
     assert_string_equal(names.names[1], "z");
     tsm_names_release(&names);
-    assert_int_equal(tsm_fs_list(fs, at("nowhere"), &names, &err), TSM_ENOTFOUND);
-    assert_int_equal(tsm_fs_make_dirs(fs, at("target"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_write_file(fs, at("target/in"), TSM_STR("kept"), &err), TSM_OK);
-    assert_int_equal(symlink(at("target"), at("a/link")), 0);
-    assert_int_equal(tsm_fs_remove_tree(fs, at("a"), &err), TSM_OK);
-    assert_false(tsm_fs_exists(fs, at("a")));
-    assert_content(at("target/in"), "kept"); /* links are removed, not followed */
-    assert_int_equal(tsm_fs_remove_tree(fs, at("a"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_list(fs, in_temp("nowhere"), &names, &err), TSM_ENOTFOUND);
+    assert_int_equal(tsm_fs_make_dirs(fs, in_temp("target"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(fs, in_temp("target/in"), TSM_STR("kept"), &err), TSM_OK);
+    assert_int_equal(symlink(in_temp("target"), in_temp("a/link")), 0);
+    assert_int_equal(tsm_fs_remove_tree(fs, in_temp("a"), &err), TSM_OK);
+    assert_false(tsm_fs_exists(fs, in_temp("a")));
+    assert_content(in_temp("target/in"), "kept"); /* links are removed, not followed */
+    assert_int_equal(tsm_fs_remove_tree(fs, in_temp("a"), &err), TSM_OK);
 }
 
 static void the_lock_excludes_and_names_its_holder(void **state)
@@ -192,13 +169,13 @@ static void the_lock_excludes_and_names_its_holder(void **state)
     (void)state;
     struct tsm_err err;
     struct tsm_lock first, second;
-    assert_int_equal(tsm_lock_take(&tsm_fs_posix, at("lock"), "tsm-ingest, process 4711", &first, &err),
+    assert_int_equal(tsm_lock_take(&tsm_fs_posix, in_temp("lock"), "tsm-ingest, process 4711", &first, &err),
                      TSM_OK);
-    assert_int_equal(tsm_lock_take(&tsm_fs_posix, at("lock"), "other", &second, &err), TSM_ELOCKED);
+    assert_int_equal(tsm_lock_take(&tsm_fs_posix, in_temp("lock"), "other", &second, &err), TSM_ELOCKED);
     assert_non_null(strstr(err.msg, "held by tsm-ingest, process 4711"));
     tsm_lock_release(&first);
-    assert_int_equal(tsm_lock_take(&tsm_fs_posix, at("lock"), "x", &second, &err), TSM_OK);
-    assert_content(at("lock"), "x\n");
+    assert_int_equal(tsm_lock_take(&tsm_fs_posix, in_temp("lock"), "x", &second, &err), TSM_OK);
+    assert_content(in_temp("lock"), "x\n");
     tsm_lock_release(&second);
     tsm_lock_release(&second);
 }

@@ -16,6 +16,7 @@
 #include "format/tsm_writer.h"
 #include "shard_maker.h"
 #include "store/scan.h"
+#include "temp_dir.h"
 #include "wal_maker.h"
 
 static uint64_t seed = 1;
@@ -24,21 +25,6 @@ static uint64_t rnd(uint64_t n)
 {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     return (seed >> 33) % n;
-}
-
-static char dir[64];
-
-static int make_temp(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tsmkit-test-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_temp(void **state)
-{
-    (void)state;
-    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
 }
 
 /* ---- the model: for each key the values in time order ------------------------------------------- */
@@ -122,7 +108,7 @@ static void write_file(struct world *w, unsigned generation, struct model *alone
     struct tsm_buf block = {0};
     memset(alone, 0, sizeof *alone);
     *any = false;
-    snprintf(path, sizeof path, "%s/%09u-%09u.tsm", dir, generation, 1 + (unsigned)rnd(3));
+    snprintf(path, sizeof path, "%s/%09u-%09u.tsm", temp_dir, generation, 1 + (unsigned)rnd(3));
     assert_int_equal(tsm_writer_open(&tsm_fs_posix, path, &writer, &err), TSM_OK);
     struct model before = w->m;
     for (size_t key = 0; key < KEYS; key++) {
@@ -214,7 +200,7 @@ static void write_log(struct world *w, struct model *log)
                     log->version[key][s] = w->m.version[key][s];
         }
         char path[128];
-        snprintf(path, sizeof path, "%s/wal/_%05u.wal", dir, segment);
+        snprintf(path, sizeof path, "%s/wal/_%05u.wal", temp_dir, segment);
         struct tsm_err err;
         assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, path, tsm_buf_view(&b), &err), TSM_OK);
         tsm_buf_release(&b);
@@ -282,7 +268,7 @@ static void one_world(int files, bool log, struct tsm_scan *sc)
     struct tsm_shard *s;
     char wal[80];
     int written = 0;
-    snprintf(wal, sizeof wal, "%s/wal", dir);
+    snprintf(wal, sizeof wal, "%s/wal", temp_dir);
     assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, wal, &err), TSM_OK);
     for (int i = 1; i <= files; i++) {
         bool any;
@@ -294,7 +280,7 @@ static void one_world(int files, bool log, struct tsm_scan *sc)
         write_log(&w, &part);
         overlay(&sum, &part);
     }
-    if (tsm_shard_open(&tsm_fs_posix, dir, log ? wal : NULL, NULL, &s, &err))
+    if (tsm_shard_open(&tsm_fs_posix, temp_dir, log ? wal : NULL, NULL, &s, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(s->nfiles, written);
     /* Every key that has values is there, at the place where a search finds it. */
@@ -318,8 +304,8 @@ static void one_world(int files, bool log, struct tsm_scan *sc)
     for (size_t i = 1; i < s->nkeys; i++)
         assert_true(tsm_str_cmp(tsm_shard_key(s, i - 1), tsm_shard_key(s, i)) < 0);
     tsm_shard_close(s);
-    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, dir, &err), TSM_OK);
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, dir, &err), TSM_OK);
+    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, temp_dir, &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, temp_dir, &err), TSM_OK);
 }
 
 static void random_shards(void **state)
@@ -343,7 +329,7 @@ static void float_file(const char *name, const char *key, int64_t first, int64_t
     struct tsm_err err;
     struct tsm_values c = {0};
     struct tsm_buf block = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", temp_dir, name);
     assert_int_equal(tsm_writer_open(&tsm_fs_posix, path, &writer, &err), TSM_OK);
     for (size_t b = 0; b < blocks; b++) {
         tsm_values_reset(&c, TSM_FLOAT, size);
@@ -366,7 +352,7 @@ static struct tsm_shard *open_shard(const struct tsm_damage *damage)
 {
     struct tsm_shard *s;
     struct tsm_err err;
-    if (tsm_shard_open(&tsm_fs_posix, dir, NULL, damage, &s, &err))
+    if (tsm_shard_open(&tsm_fs_posix, temp_dir, NULL, damage, &s, &err))
         fail_msg("%s", err.msg);
     return s;
 }
@@ -450,7 +436,7 @@ static void damaged_block(void **state)
     struct tsm_shard *s = open_shard(NULL);
     struct tsm_entry e = tsm_reader_entry(s->files[0], 0, 2);
     tsm_shard_close(s);
-    damage_file(dir, name, e.offset + 20);
+    damage_file(temp_dir, name, e.offset + 20);
     char where[64];
     snprintf(where, sizeof where, "%s: offset %llu: ", name, (unsigned long long)e.offset);
 

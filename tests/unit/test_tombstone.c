@@ -15,26 +15,17 @@
 #include "base/bytes.h"
 #include "faulty_fs.h"
 #include "format/tombstone.h"
+#include "temp_dir.h"
 
 #define GOLDEN "tests/unit/golden/"
 
-static char dir[64];
 static char path[96];
 
-static int make_temp(void **state)
+static int make_path(void **state)
 {
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tsmkit-test-XXXXXX");
-    if (!mkdtemp(dir))
-        return -1;
-    snprintf(path, sizeof path, "%s/t.tombstone", dir);
-    return 0;
-}
-
-static int remove_temp(void **state)
-{
-    (void)state;
-    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
+    int r = make_temp(state);
+    snprintf(path, sizeof path, "%s/t.tombstone", temp_dir);
+    return r;
 }
 
 static void put_file(const void *p, size_t n)
@@ -196,10 +187,10 @@ static void every_version_is_read(void **state)
     assert_item(&t, 0, "m#!~#a", 1, 3);
     tsm_tombstones_release(&t);
 
-    snprintf(path, sizeof path, "%s/none.tombstone", dir);
+    snprintf(path, sizeof path, "%s/none.tombstone", temp_dir);
     read_all(path, &t);
     assert_int_equal(t.n, 0);
-    snprintf(path, sizeof path, "%s/t.tombstone", dir);
+    snprintf(path, sizeof path, "%s/t.tombstone", temp_dir);
 
     tsm_buf_release(&b);
     tsm_buf_release(&entries);
@@ -411,5 +402,5 @@ int main(void)
         cmocka_unit_test(a_failing_disk_changes_nothing),
         cmocka_unit_test(the_path_is_beside_the_file),
     };
-    return cmocka_run_group_tests(tests, make_temp, remove_temp);
+    return cmocka_run_group_tests(tests, make_path, remove_temp);
 }

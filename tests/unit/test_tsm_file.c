@@ -19,26 +19,17 @@
 #include "format/series_key.h"
 #include "format/tsm_reader.h"
 #include "format/tsm_writer.h"
+#include "temp_dir.h"
 
 #define GOLDEN "tests/unit/golden/"
 
-static char dir[64];
 static char path[96];
 
-static int make_temp(void **state)
+static int make_path(void **state)
 {
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tsmkit-test-XXXXXX");
-    if (!mkdtemp(dir))
-        return -1;
-    snprintf(path, sizeof path, "%s/000000001-000000001.tsm", dir);
-    return 0;
-}
-
-static int remove_temp(void **state)
-{
-    (void)state;
-    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
+    int r = make_temp(state);
+    snprintf(path, sizeof path, "%s/000000001-000000001.tsm", temp_dir);
+    return r;
 }
 
 /* ---- a file in memory, in a mapping of exactly its size: a sanitizer sees every byte read too many -------
@@ -303,7 +294,7 @@ static void copied_blocks_give_the_same_file(void **state)
     assert_int_equal(write_file(&tsm_fs_posix, path, 10, 100, &err), TSM_OK);
     struct tsm_reader *r = open_file(path);
     char copy[110];
-    snprintf(copy, sizeof copy, "%s/000000002-000000001.tsm", dir);
+    snprintf(copy, sizeof copy, "%s/000000002-000000001.tsm", temp_dir);
     struct tsm_writer *w;
     assert_int_equal(tsm_writer_open(&tsm_fs_posix, copy, &w, &err), TSM_OK);
     assert_true(tsm_writer_empty(w));
@@ -334,7 +325,7 @@ static void the_writer_refuses_disorder(void **state)
     uint8_t block[] = {1, 2, 3, 4, 5, 6, 7, 8};
     struct tsm_str m = TSM_STR("m"), l = TSM_STR("l");
     char other[110], tmp[120];
-    snprintf(other, sizeof other, "%s/000000009-000000001.tsm", dir);
+    snprintf(other, sizeof other, "%s/000000009-000000001.tsm", temp_dir);
     snprintf(tmp, sizeof tmp, "%s.tmp", other);
     assert_int_equal(tsm_writer_open(&tsm_fs_posix, other, &w, &err), TSM_OK);
     assert_true(tsm_fs_exists(&tsm_fs_posix, tmp));
@@ -438,7 +429,7 @@ static void tombstones_beside_a_file_are_loaded(void **state)
 {
     (void)state;
     char beside[110];
-    snprintf(beside, sizeof beside, "%s/000000001-000000001.tombstone", dir);
+    snprintf(beside, sizeof beside, "%s/000000001-000000001.tombstone", temp_dir);
     struct tsm_err err;
     assert_int_equal(write_file(&tsm_fs_posix, path, 2, 5, &err), TSM_OK);
     struct tsm_tombstones t = {0};
@@ -714,7 +705,7 @@ static void a_failing_disk_leaves_nothing_behind(void **state)
 {
     (void)state;
     char to[110], tmp[120];
-    snprintf(to, sizeof to, "%s/000000005-000000001.tsm", dir);
+    snprintf(to, sizeof to, "%s/000000005-000000001.tsm", temp_dir);
     snprintf(tmp, sizeof tmp, "%s.tmp", to);
     struct faulty_fs f;
     faulty_fs_init(&f);
@@ -792,5 +783,5 @@ int main(void)
         cmocka_unit_test(damage_under_a_right_checksum_is_detected),
         cmocka_unit_test(a_failing_disk_leaves_nothing_behind),
     };
-    return cmocka_run_group_tests(tests, make_temp, release_image);
+    return cmocka_run_group_tests(tests, make_path, release_image);
 }

@@ -18,33 +18,9 @@
 #include "format/tsm_writer.h"
 #include "store/data_dir.h"
 #include "store/verify.h"
+#include "temp_dir.h"
 
 #define GOLDEN "tests/unit/golden/"
-
-static char dir[64];
-
-/* A path below the test's directory; four may be in use at once. */
-static char *at(const char *name)
-{
-    static char path[4][160];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
-static int make_temp(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/tsmkit-test-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_temp(void **state)
-{
-    (void)state;
-    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
-}
 
 /* ---- findings ------------------------------------------------------------------------------------------ */
 
@@ -151,8 +127,8 @@ static void put_text(const char *path, const char *text)
 static void sound_files_are_clean(void **state)
 {
     (void)state;
-    write_tsm(at("1-1.tsm"), 3, 4, 0);
-    assert_clean(at("1-1.tsm"));
+    write_tsm(in_temp("1-1.tsm"), 3, 4, 0);
+    assert_clean(in_temp("1-1.tsm"));
     assert_int_equal(found.stats.files, 1);
     assert_int_equal(found.stats.keys, 3);
     assert_int_equal(found.stats.blocks, 12);
@@ -167,14 +143,14 @@ static void sound_files_are_clean(void **state)
 static void all_damaged_blocks_are_listed(void **state)
 {
     (void)state;
-    write_tsm(at("1-1.tsm"), 3, 4, 0);
+    write_tsm(in_temp("1-1.tsm"), 3, 4, 0);
     struct tsm_reader *r;
-    assert_int_equal(tsm_reader_open(&tsm_fs_posix, at("1-1.tsm"), &r, NULL), TSM_OK);
+    assert_int_equal(tsm_reader_open(&tsm_fs_posix, in_temp("1-1.tsm"), &r, NULL), TSM_OK);
     struct tsm_entry first = tsm_reader_entry(r, 0, 1), second = tsm_reader_entry(r, 2, 3);
     tsm_reader_close(r);
-    flip(at("1-1.tsm"), (long)first.offset + 7);
-    flip(at("1-1.tsm"), (long)second.offset);
-    assert_int_equal(verify(at("1-1.tsm")), TSM_OK);
+    flip(in_temp("1-1.tsm"), (long)first.offset + 7);
+    flip(in_temp("1-1.tsm"), (long)second.offset);
+    assert_int_equal(verify(in_temp("1-1.tsm")), TSM_OK);
     assert_int_equal(found.n, 2);
     assert_int_equal(found.stats.faults, 2);
     assert_int_equal(found.stats.values, 10 * N);
@@ -182,73 +158,73 @@ static void all_damaged_blocks_are_listed(void **state)
     char start[200];
     snprintf(start, sizeof start,
              "%s: offset %d: block of 'a#!~#f' from 1970-01-01T00:00:10Z to 1970-01-01T00:00:19Z: ",
-             at("1-1.tsm"), (int)first.offset);
+             in_temp("1-1.tsm"), (int)first.offset);
     assert_finding(0, TSM_FINDING_FAULT, start, "checksum mismatch");
-    snprintf(start, sizeof start, "%s: offset %d: block of 'c#!~#f'", at("1-1.tsm"), (int)second.offset);
+    snprintf(start, sizeof start, "%s: offset %d: block of 'c#!~#f'", in_temp("1-1.tsm"), (int)second.offset);
     assert_finding(1, TSM_FINDING_FAULT, start, "checksum mismatch");
 }
 
 static void damaged_indexes_and_foreign_files_are_listed(void **state)
 {
     (void)state;
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("d"), NULL), TSM_OK);
-    write_tsm(at("d/1-1.tsm"), 3, 4, 0);
-    write_tsm(at("d/2-1.tsm"), 3, 4, 100);
-    write_tsm(at("d/3-1.tsm"), 3, 4, 200);
-    flip(at("d/2-1.tsm"), -21);
-    put_text(at("d/4-1.tsm"), "");
-    put_text(at("d/5-1.tsm"), "this is not a TSM file at all");
-    put_text(at("d/1-1.tombstone"), "nor is this a tombstone");
-    put_text(at("d/7-1.tombstone"), "m#!~#f\n");
-    put_text(at("d/8-1.tsm.tmp"), "half");
-    put_text(at("d/_00003.wal"), "\x09garbage");
-    assert_int_equal(symlink("nowhere", at("d/6-1.tsm")), 0);
-    assert_int_equal(verify(at("d")), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("d"), NULL), TSM_OK);
+    write_tsm(in_temp("d/1-1.tsm"), 3, 4, 0);
+    write_tsm(in_temp("d/2-1.tsm"), 3, 4, 100);
+    write_tsm(in_temp("d/3-1.tsm"), 3, 4, 200);
+    flip(in_temp("d/2-1.tsm"), -21);
+    put_text(in_temp("d/4-1.tsm"), "");
+    put_text(in_temp("d/5-1.tsm"), "this is not a TSM file at all");
+    put_text(in_temp("d/1-1.tombstone"), "nor is this a tombstone");
+    put_text(in_temp("d/7-1.tombstone"), "m#!~#f\n");
+    put_text(in_temp("d/8-1.tsm.tmp"), "half");
+    put_text(in_temp("d/_00003.wal"), "\x09garbage");
+    assert_int_equal(symlink("nowhere", in_temp("d/6-1.tsm")), 0);
+    assert_int_equal(verify(in_temp("d")), TSM_OK);
     assert_int_equal(found.stats.faults, 5);
     assert_int_equal(found.stats.unreadable, 1);
     assert_int_equal(found.stats.notes, 2);
-    assert_finding(0, TSM_FINDING_FAULT, at("d/2-1.tsm"), "the index does not match its seal");
-    assert_finding(1, TSM_FINDING_FAULT, at("d/4-1.tsm"), "the file is empty");
-    assert_finding(2, TSM_FINDING_FAULT, at("d/5-1.tsm"), "not a TSM file");
+    assert_finding(0, TSM_FINDING_FAULT, in_temp("d/2-1.tsm"), "the index does not match its seal");
+    assert_finding(1, TSM_FINDING_FAULT, in_temp("d/4-1.tsm"), "the file is empty");
+    assert_finding(2, TSM_FINDING_FAULT, in_temp("d/5-1.tsm"), "not a TSM file");
     assert_finding(3, TSM_FINDING_UNREADABLE, "open ", "6-1.tsm: No such file");
-    assert_finding(4, TSM_FINDING_FAULT, at("d/1-1.tombstone"), "neither a known version");
-    assert_finding(5, TSM_FINDING_NOTE, at("d/7-1.tombstone"),
+    assert_finding(4, TSM_FINDING_FAULT, in_temp("d/1-1.tombstone"), "neither a known version");
+    assert_finding(5, TSM_FINDING_NOTE, in_temp("d/7-1.tombstone"),
                    "the TSM file that it belongs to is not there");
-    assert_finding(6, TSM_FINDING_NOTE, at("d/8-1.tsm.tmp"), "unfinished output");
-    assert_finding(7, TSM_FINDING_FAULT, at("d/_00003.wal"), "offset");
+    assert_finding(6, TSM_FINDING_NOTE, in_temp("d/8-1.tsm.tmp"), "unfinished output");
+    assert_finding(7, TSM_FINDING_FAULT, in_temp("d/_00003.wal"), "offset");
     assert_int_equal(found.stats.blocks, 24); /* the sound ones were verified all the same */
-    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, at("d"), NULL), TSM_OK);
+    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, in_temp("d"), NULL), TSM_OK);
 }
 
 static void overlap_counts_in_the_ordered_set_only(void **state)
 {
     (void)state;
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("o"), NULL), TSM_OK);
-    write_tsm(at("o/000000001-000000001.tsm"), 3, 2, 0);
-    write_tsm(at("o/000000002-000000001.tsm"), 2, 2, 20);
-    write_tsm(at("o/500000001-000000001.tsm"), 3, 2, 5); /* late: may overlap anything */
-    assert_clean(at("o"));
-    write_tsm(at("o/000000003-000000001.tsm"), 2, 1, 39); /* a and b overlap the last block of file 2 */
-    assert_int_equal(verify(at("o")), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("o"), NULL), TSM_OK);
+    write_tsm(in_temp("o/000000001-000000001.tsm"), 3, 2, 0);
+    write_tsm(in_temp("o/000000002-000000001.tsm"), 2, 2, 20);
+    write_tsm(in_temp("o/500000001-000000001.tsm"), 3, 2, 5); /* late: may overlap anything */
+    assert_clean(in_temp("o"));
+    write_tsm(in_temp("o/000000003-000000001.tsm"), 2, 1, 39); /* a and b overlap the last block of file 2 */
+    assert_int_equal(verify(in_temp("o")), TSM_OK);
     assert_int_equal(found.n, 2);
-    assert_finding(0, TSM_FINDING_FAULT, at("o/000000003-000000001.tsm: offset 5: block of 'a#!~#f'"),
-                   at("o/000000002-000000001.tsm at offset"));
-    assert_finding(1, TSM_FINDING_FAULT, at("o/000000003-000000001.tsm"),
+    assert_finding(0, TSM_FINDING_FAULT, in_temp("o/000000003-000000001.tsm: offset 5: block of 'a#!~#f'"),
+                   in_temp("o/000000002-000000001.tsm at offset"));
+    assert_finding(1, TSM_FINDING_FAULT, in_temp("o/000000003-000000001.tsm"),
                    "overlaps another of the ordered set");
     /* files given one by one are not taken for one shard, and those of influxd may overlap */
-    assert_clean(at("o/000000003-000000001.tsm"));
-    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, at("o/000000003-000000001.tsm"), NULL), TSM_OK);
-    copy(GOLDEN "influxd-types.tsm", at("o/000000004-000000001.tsm"));
-    copy(GOLDEN "influxd-types.tsm", at("o/000000005-000000001.tsm"));
-    assert_clean(at("o"));
-    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, at("o"), NULL), TSM_OK);
+    assert_clean(in_temp("o/000000003-000000001.tsm"));
+    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, in_temp("o/000000003-000000001.tsm"), NULL), TSM_OK);
+    copy(GOLDEN "influxd-types.tsm", in_temp("o/000000004-000000001.tsm"));
+    copy(GOLDEN "influxd-types.tsm", in_temp("o/000000005-000000001.tsm"));
+    assert_clean(in_temp("o"));
+    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, in_temp("o"), NULL), TSM_OK);
 }
 
 static void a_data_directory_is_matched_with_its_meta(void **state)
 {
     (void)state;
     char d[160];
-    snprintf(d, sizeof d, "%s/data-dir", dir);
+    snprintf(d, sizeof d, "%s/data-dir", temp_dir);
     struct tsm_meta m = {0};
     struct tsm_err err;
     assert_int_equal(tsm_meta_create_database(&m, TSM_STR("db"), NULL, &err), TSM_OK);
@@ -266,25 +242,26 @@ static void a_data_directory_is_matched_with_its_meta(void **state)
     assert_int_equal(found.stats.files, 1);
 
     write_tsm(file, 1, 1, 7 * 86400); /* beyond the group */
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("data-dir/data/db/autogen/99"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("data-dir/data/db/_series/00"), &err), TSM_OK);
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("data-dir/wal/db/autogen/1"), &err), TSM_OK);
-    copy(GOLDEN "influxd-drop.tombstone", at("data-dir/wal/db/autogen/1/_00001.wal"));
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("data-dir/data/db/autogen/99"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("data-dir/data/db/_series/00"), &err), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("data-dir/wal/db/autogen/1"), &err), TSM_OK);
+    copy(GOLDEN "influxd-drop.tombstone", in_temp("data-dir/wal/db/autogen/1/_00001.wal"));
     assert_int_equal(verify(d), TSM_OK);
     assert_int_equal(found.stats.notes, 2);
     assert_int_equal(found.stats.faults, 1);
     assert_finding(0, TSM_FINDING_NOTE, file, "go beyond its shard group");
-    assert_finding(1, TSM_FINDING_NOTE, at("data-dir/data/db/autogen/99"), "without an entry in meta.db");
-    assert_finding(2, TSM_FINDING_FAULT, at("data-dir/wal/db/autogen/1/_00001.wal"), "offset");
+    assert_finding(1, TSM_FINDING_NOTE, in_temp("data-dir/data/db/autogen/99"),
+                   "without an entry in meta.db");
+    assert_finding(2, TSM_FINDING_FAULT, in_temp("data-dir/wal/db/autogen/1/_00001.wal"), "offset");
 
-    put_text(at("data-dir/meta/meta.db"), "\xff\xff\xff");
+    put_text(in_temp("data-dir/meta/meta.db"), "\xff\xff\xff");
     assert_int_equal(verify(d), TSM_OK);
     assert_int_equal(found.stats.faults, 2);
-    assert_finding(0, TSM_FINDING_FAULT, at("data-dir/meta/meta.db"), ":");
-    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, at("data-dir/meta/meta.db"), NULL), TSM_OK);
+    assert_finding(0, TSM_FINDING_FAULT, in_temp("data-dir/meta/meta.db"), ":");
+    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, in_temp("data-dir/meta/meta.db"), NULL), TSM_OK);
     assert_int_equal(verify(d), TSM_OK);
     assert_int_equal(found.stats.faults, 2);
-    assert_finding(0, TSM_FINDING_FAULT, at("data-dir/meta/meta.db"), "missing");
+    assert_finding(0, TSM_FINDING_FAULT, in_temp("data-dir/meta/meta.db"), "missing");
     tsm_free(file);
     tsm_free(path);
 }
@@ -292,11 +269,11 @@ static void a_data_directory_is_matched_with_its_meta(void **state)
 static void nothing_to_verify_is_an_error(void **state)
 {
     (void)state;
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("empty/sub"), NULL), TSM_OK);
-    assert_int_equal(verify(at("empty")), TSM_ENOTFOUND);
-    assert_int_equal(verify(at("nothing here")), TSM_ENOTFOUND);
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("empty/data"), NULL), TSM_OK);
-    assert_int_equal(verify(at("empty")), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("empty/sub"), NULL), TSM_OK);
+    assert_int_equal(verify(in_temp("empty")), TSM_ENOTFOUND);
+    assert_int_equal(verify(in_temp("nothing here")), TSM_ENOTFOUND);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("empty/data"), NULL), TSM_OK);
+    assert_int_equal(verify(in_temp("empty")), TSM_OK);
 }
 
 static int refuse(void *ctx, enum tsm_finding kind, const char *line, struct tsm_err *err)
@@ -309,13 +286,13 @@ static int refuse(void *ctx, enum tsm_finding kind, const char *line, struct tsm
 static void a_closed_output_stops_the_run(void **state)
 {
     (void)state;
-    write_tsm(at("1-1.tsm"), 3, 4, 0);
-    flip(at("1-1.tsm"), 10);
-    flip(at("1-1.tsm"), 150);
+    write_tsm(in_temp("1-1.tsm"), 3, 4, 0);
+    flip(in_temp("1-1.tsm"), 10);
+    flip(in_temp("1-1.tsm"), 150);
     int calls = 0;
     struct tsm_verify v = {.fs = &tsm_fs_posix, .jobs = 2, .report = refuse, .ctx = &calls};
     struct tsm_err err;
-    assert_int_equal(tsm_verify_path(&v, at("1-1.tsm"), &err), TSM_EPIPE);
+    assert_int_equal(tsm_verify_path(&v, in_temp("1-1.tsm"), &err), TSM_EPIPE);
     assert_int_equal(calls, 1);
 }
 
@@ -324,7 +301,7 @@ static void a_failing_disk_is_said(void **state)
 {
     (void)state;
     char d[160];
-    snprintf(d, sizeof d, "%s/failing", dir);
+    snprintf(d, sizeof d, "%s/failing", temp_dir);
     char *shard = tsm_path_shard(d, TSM_STR("db"), TSM_STR("autogen"), 1);
     char *wal = tsm_path_wal(d, TSM_STR("db"), TSM_STR("autogen"), 1);
     char *tsm = tsm_path_join(shard, "000000001-000000001.tsm");
@@ -332,7 +309,7 @@ static void a_failing_disk_is_said(void **state)
     char *segment = tsm_path_join(wal, "_00001.wal"), *meta = tsm_path_meta(d);
     assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, shard, NULL), TSM_OK);
     assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, wal, NULL), TSM_OK);
-    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, at("failing/meta"), NULL), TSM_OK);
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("failing/meta"), NULL), TSM_OK);
     copy(GOLDEN "influxd-types.tsm", tsm);
     copy(GOLDEN "influxd-drop.tombstone", tombstone);
     copy(GOLDEN "all.wal", segment);
