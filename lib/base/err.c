@@ -8,19 +8,6 @@
 
 #include "base/banned.h"
 
-const char *tsm_strerror(int code)
-{
-    switch (code) {
-#define X(name, value, text) \
-    case name:               \
-        return text;
-        TSM_ERR_LIST(X)
-#undef X
-    default:
-        return "unknown error";
-    }
-}
-
 int tsm_err_set(struct tsm_err *err, int code, const char *fmt, ...)
 {
     if (err) {

@@ -9,35 +9,27 @@
 #ifndef TSM_BASE_ERR_H
 #define TSM_BASE_ERR_H
 
-#define TSM_ERR_LIST(X)                             \
-    X(TSM_OK, 0, "success")                         \
-    X(TSM_EIO, -1, "input/output error")            \
-    X(TSM_ECORRUPT, -2, "corrupt data")             \
-    X(TSM_EPARSE, -3, "syntax error")               \
-    X(TSM_EUSAGE, -4, "wrong usage")                \
-    X(TSM_ENOTFOUND, -5, "not found")               \
-    X(TSM_EEXISTS, -6, "exists already")            \
-    X(TSM_ELOCKED, -7, "locked by another process") \
-    X(TSM_ELIMIT, -8, "limit exceeded")             \
-    X(TSM_ECONFLICT, -9, "field type conflict")     \
-    X(TSM_EQUERY, -10, "query error")               \
-    X(TSM_EPIPE, -11, "output closed")              \
-    X(TSM_ESTOP, -12, "stopped")                    \
-    X(TSM_ENOSPC, -13, "no space left on device")
-
 enum tsm_code {
-#define X(name, value, text) name = value,
-    TSM_ERR_LIST(X)
-#undef X
+    TSM_OK = 0,
+    TSM_EIO = -1,
+    TSM_ECORRUPT = -2,
+    TSM_EPARSE = -3,
+    TSM_EUSAGE = -4, /* wrong options or arguments */
+    TSM_ENOTFOUND = -5,
+    TSM_EEXISTS = -6,
+    TSM_ELOCKED = -7,   /* by another process */
+    TSM_ELIMIT = -8,    /* a limit of the format, or one that was given, is exceeded */
+    TSM_ECONFLICT = -9, /* of field types */
+    TSM_EQUERY = -10,
+    TSM_EPIPE = -11, /* whoever reads the output has gone */
+    TSM_ESTOP = -12, /* a callback wanted no more */
+    TSM_ENOSPC = -13,
 };
 
 struct tsm_err {
     int code;
     char msg[1020]; /* always terminated; a longer message is cut */
 };
-
-/* Text of a code; never NULL. */
-const char *tsm_strerror(int code);
 
 /* Fills *err (when not NULL) and returns code. */
 int tsm_err_set(struct tsm_err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -43,7 +43,6 @@ struct tsm_fs {
     int (*mmap)(void *ctx, int fd, size_t size, const uint8_t **p); /* shared, read-only; size > 0 */
     int (*munmap)(void *ctx, const uint8_t *p, size_t size);
     int (*lock)(void *ctx, int fd); /* exclusive open-file-description lock, without waiting: -EAGAIN */
-    int (*free_bytes)(void *ctx, const char *path, uint64_t *bytes); /* room for an ordinary user */
 };
 
 extern const struct tsm_fs tsm_fs_posix;

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -153,16 +152,6 @@ static int posix_lock(void *ctx, int fd)
     return r == -EACCES ? -EAGAIN : r;
 }
 
-static int posix_free_bytes(void *ctx, const char *path, uint64_t *bytes)
-{
-    (void)ctx;
-    struct statvfs s;
-    if (statvfs(path, &s) != 0)
-        return -errno;
-    *bytes = (uint64_t)s.f_bavail * s.f_frsize;
-    return 0;
-}
-
 const struct tsm_fs tsm_fs_posix = {
     .open = posix_open,
     .close = posix_close,
@@ -180,5 +169,4 @@ const struct tsm_fs tsm_fs_posix = {
     .mmap = posix_mmap,
     .munmap = posix_munmap,
     .lock = posix_lock,
-    .free_bytes = posix_free_bytes,
 };

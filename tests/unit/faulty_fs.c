@@ -113,12 +113,6 @@ static int faulty_lock(void *ctx, int fd)
     return e ? e : tsm_fs_posix.lock(NULL, fd);
 }
 
-static int faulty_free_bytes(void *ctx, const char *path, uint64_t *bytes)
-{
-    (void)ctx;
-    return tsm_fs_posix.free_bytes(NULL, path, bytes);
-}
-
 void faulty_fs_init(struct faulty_fs *f)
 {
     *f = (struct faulty_fs){
@@ -138,8 +132,7 @@ void faulty_fs_init(struct faulty_fs *f)
                .list = faulty_list,
                .mmap = faulty_mmap,
                .munmap = faulty_munmap,
-               .lock = faulty_lock,
-               .free_bytes = faulty_free_bytes},
+               .lock = faulty_lock},
         .kinds = FAULTY_ALL,
         .error = EIO,
     };
