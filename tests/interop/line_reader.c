@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/num.h"
+#include "base/sort.h"
 #include "format/line.h"
 #include "base/banned.h"
 
@@ -82,8 +83,7 @@ static void answer(struct tsm_str text, const struct tsm_line_options *opt)
     tsm_line_parse(text, opt, &points, add_message, &messages);
     for (size_t i = 0; i < points.n; i++)
         add_point(&lines, &points, i, &messages);
-    if (messages.n)
-        qsort(messages.items, messages.n, sizeof *messages.items, compare_messages);
+    tsm_sort(messages.items, messages.n, sizeof *messages.items, compare_messages);
     for (size_t i = 0; i < messages.n; i++) {
         tsm_buf_puts(&rejects, messages.items[i].text);
         tsm_buf_byte(&rejects, '\n');

@@ -17,25 +17,10 @@
 #include "store/data_dir.h"
 #include "store/scan.h"
 
-char dir[64];
 uint64_t seed;
 grid model;
 int warnings;
 char last_warning[1024];
-
-int make_temp(void **state)
-{
-    (void)state;
-    /* In memory, where there is such a place: the tests call fsync some ten thousand times. */
-    snprintf(dir, sizeof dir, "%s/tsmkit-test-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-int remove_temp(void **state)
-{
-    (void)state;
-    return tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL);
-}
 
 static uint64_t next_random(void)
 {
@@ -123,7 +108,7 @@ static void on_warning(void *ctx, const char *message)
 struct tsm_engine_options engine_options(void)
 {
     return (struct tsm_engine_options){
-        .dir = dir, .database = DB, .holder = "test", .memory = 4 << 20, .jobs = 2, .warn = on_warning};
+        .dir = temp_dir, .database = DB, .holder = "test", .memory = 4 << 20, .jobs = 2, .warn = on_warning};
 }
 
 int write_text(struct tsm_engine *e, struct tsm_str text, struct rejected *rejected, struct tsm_err *err)
@@ -169,8 +154,8 @@ static void read_shard(uint64_t id, grid g)
 {
     struct tsm_shard *s;
     struct tsm_err err;
-    char *path = tsm_path_shard(dir, DB, TSM_STR("autogen"), id),
-         *wal = tsm_path_wal(dir, DB, TSM_STR("autogen"), id);
+    char *path = tsm_path_shard(temp_dir, DB, TSM_STR("autogen"), id),
+         *wal = tsm_path_wal(temp_dir, DB, TSM_STR("autogen"), id);
     int rc = tsm_shard_open(&tsm_fs_posix, path, wal, NULL, &s, &err);
     tsm_free(wal);
     tsm_free(path);
@@ -220,7 +205,7 @@ void read_grid(grid g)
     struct tsm_meta meta = {0};
     struct tsm_err err;
     memset(g, 0, sizeof(grid));
-    if (tsm_meta_load(&tsm_fs_posix, dir, &meta, &err) != TSM_OK)
+    if (tsm_meta_load(&tsm_fs_posix, temp_dir, &meta, &err) != TSM_OK)
         fail_msg("%s", err.msg);
     struct tsm_database *db = tsm_meta_database(&meta, DB);
     struct tsm_rp *rp = db ? tsm_meta_rp(db, TSM_STR("autogen")) : NULL;
@@ -246,7 +231,7 @@ int count_files(const char *sub, const char *suffix)
     struct tsm_names names;
     char path[200];
     int n = 0;
-    snprintf(path, sizeof path, "%s/%s", dir, sub);
+    snprintf(path, sizeof path, "%s/%s", temp_dir, sub);
     if (tsm_fs_list(&tsm_fs_posix, path, &names, NULL) != TSM_OK)
         return 0;
     for (size_t i = 0; i < names.n; i++) {
@@ -260,7 +245,7 @@ int count_files(const char *sub, const char *suffix)
 void write_bytes(const char *sub, const void *p, size_t n)
 {
     char path[200];
-    snprintf(path, sizeof path, "%s/%s", dir, sub);
+    snprintf(path, sizeof path, "%s/%s", temp_dir, sub);
     struct tsm_err err;
     if (tsm_fs_write_file(&tsm_fs_posix, path, tsm_str(p, n), &err) != TSM_OK)
         fail_msg("%s", err.msg);

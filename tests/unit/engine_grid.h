@@ -5,6 +5,7 @@
 
 #include "base/time.h"
 #include "store/engine.h"
+#include "temp_dir.h"
 
 #define DB TSM_STR("db")
 #define START 1577836800000000000 /* 2020-01-01, a Wednesday: shards start on Mondays */
@@ -14,14 +15,11 @@ enum { SERIES = 6, FIELDS = 2, TIMES = 3000 };
 
 typedef int32_t grid[SERIES][FIELDS][TIMES]; /* 0: no value */
 
-extern char dir[64];
 extern uint64_t seed;
 extern grid model; /* what there should be */
 extern int warnings;
 extern char last_warning[1024];
 
-int make_temp(void **state);
-int remove_temp(void **state);
 int below(int n); /* a random number */
 
 int64_t grid_time(int t);

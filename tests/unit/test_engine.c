@@ -24,7 +24,7 @@ static void test_runs_against_a_model(void **state)
 {
     (void)state;
     for (int round = 0; round < 4; round++) {
-        assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL), TSM_OK);
+        assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, temp_dir, NULL), TSM_OK);
         memset(model, 0, sizeof model);
         seed = 10 + (uint64_t)round;
         for (int run = 0; run < 5; run++) {
@@ -106,7 +106,7 @@ static struct tsm_reader *open_first_file(void)
     struct tsm_reader *r;
     struct tsm_err err;
     char path[200];
-    snprintf(path, sizeof path, "%s/data/db/autogen/1/000000001-000000001.tsm", dir);
+    snprintf(path, sizeof path, "%s/data/db/autogen/1/000000001-000000001.tsm", temp_dir);
     if (tsm_reader_open(&tsm_fs_posix, path, &r, &err) != TSM_OK)
         fail_msg("%s", err.msg);
     return r;
@@ -172,7 +172,7 @@ static void test_most_blocks_of_a_key(void **state)
     (void)state;
     struct tsm_shard_files files;
     struct tsm_err err;
-    assert_int_equal(tsm_shard_files_open(&tsm_fs_posix, dir, NULL, NULL, NULL, &files, &err), TSM_OK);
+    assert_int_equal(tsm_shard_files_open(&tsm_fs_posix, temp_dir, NULL, NULL, NULL, &files, &err), TSM_OK);
     struct tsm_flush_file f = {.fs = &tsm_fs_posix, .files = &files, .late = true, .index_memory = SIZE_MAX};
     struct tsm_values v = {0};
     struct tsm_buf block = {0};
@@ -227,7 +227,7 @@ static void test_types_of_existing_files(void **state)
                         "already exists as type float");
     /* When all of it is deleted, the type is free again. */
     char shard[100];
-    snprintf(shard, sizeof shard, "%s/data/db/autogen/1", dir);
+    snprintf(shard, sizeof shard, "%s/data/db/autogen/1", temp_dir);
     make_tombstone(shard, "000000001-000000001.tsm", "m,host=h0,x=even#!~#a", INT64_MIN, INT64_MAX);
     rejected.n = 0;
     write_run("m,host=h1,x=odd a=1i 1577836800000000000\n", &rejected);
@@ -242,7 +242,7 @@ static void test_retention(void **state)
     int64_t duration = TSM_DAY;
     struct tsm_rp_spec spec = {.name = TSM_STR("day"), .duration = &duration};
     assert_int_equal(tsm_meta_create_database(&meta, DB, &spec, &err), TSM_OK);
-    assert_int_equal(tsm_meta_save(&tsm_fs_posix, dir, &meta, &err), TSM_OK);
+    assert_int_equal(tsm_meta_save(&tsm_fs_posix, temp_dir, &meta, &err), TSM_OK);
     tsm_meta_release(&meta);
     struct rejected rejected = {0};
     char text[200];
@@ -265,7 +265,7 @@ static void test_database_and_policy(void **state)
     opt.rp = TSM_STR("third");
     assert_int_equal(run_engine(&tsm_fs_posix, &opt, TSM_STR(""), NULL, NULL, &err), TSM_OK);
     struct tsm_meta meta = {0};
-    assert_int_equal(tsm_meta_load(&tsm_fs_posix, dir, &meta, &err), TSM_OK);
+    assert_int_equal(tsm_meta_load(&tsm_fs_posix, temp_dir, &meta, &err), TSM_OK);
     struct tsm_database *db = tsm_meta_database(&meta, DB);
     assert_non_null(db);
     assert_int_equal(db->nrps, 2);
@@ -301,7 +301,7 @@ static void test_dry_run(void **state)
     struct rejected rejected = {0};
     struct tsm_err err;
     char missing[100];
-    snprintf(missing, sizeof missing, "%s/missing", dir);
+    snprintf(missing, sizeof missing, "%s/missing", temp_dir);
     opt.dir = missing;
     opt.dry_run = true;
     assert_int_equal(run_engine(&tsm_fs_posix, &opt, TSM_STR("m a=1 1\nm a=1i 2\nm\n"), &st, &rejected, &err),
@@ -336,7 +336,7 @@ static void test_damaged_file(void **state)
     write_run("m,host=h0,x=even a=1.5 1577836800000000000\n", NULL);
     write_run("m,host=h0,x=even a=2.5 1577837400000000000\n", NULL);
     char shard[100];
-    snprintf(shard, sizeof shard, "%s/data/db/autogen/1", dir);
+    snprintf(shard, sizeof shard, "%s/data/db/autogen/1", temp_dir);
     damage_file(shard, "000000002-000000001.tsm", 0);
     warnings = 0;
     struct tsm_engine_stats st = write_run("m,host=h0,x=even a=3.5 1577838000000000000\n", NULL);

@@ -43,7 +43,7 @@ static void make_log(void)
               "m,host=h1,x=odd a=3.5 1577836800000000000\n",
               NULL);
     char shard[200];
-    snprintf(shard, sizeof shard, "%s/data/db/autogen/1", dir);
+    snprintf(shard, sizeof shard, "%s/data/db/autogen/1", temp_dir);
     make_tombstone(shard, "000000001-000000001.tsm", H0, grid_time(0), grid_time(0));
     log_value(&first, H0, 1, 10.5); /* over a file */
     log_value(&first, H0, 2, 11.5);
@@ -56,7 +56,7 @@ static void make_log(void)
     tsm_buf_add(&second, "\1\0", 2); /* torn */
     write_bytes("notes", "x", 1);
     char wal[200];
-    snprintf(wal, sizeof wal, "%s/wal/db/autogen/1", dir);
+    snprintf(wal, sizeof wal, "%s/wal/db/autogen/1", temp_dir);
     assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, wal, NULL), TSM_OK);
     write_bytes("wal/db/autogen/1/_00009.wal", first.data, first.len);
     write_bytes("wal/db/autogen/1/_00010.wal", second.data, second.len);
@@ -130,7 +130,7 @@ static void test_large_log(void **state)
     wal_add_values(&content, TSM_STR(H0), &v);
     wal_add_record(&segment, 1, content.data, content.len);
     char wal[200];
-    snprintf(wal, sizeof wal, "%s/wal/db/autogen/1", dir);
+    snprintf(wal, sizeof wal, "%s/wal/db/autogen/1", temp_dir);
     assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, wal, NULL), TSM_OK);
     write_bytes("wal/db/autogen/1/_00001.wal", segment.data, segment.len);
 
@@ -158,7 +158,7 @@ static void test_damaged_log(void **state)
     struct tsm_err err;
     write_run("m,host=h0,x=even a=1.5 1577836800000000000\n", NULL);
     char wal[200];
-    snprintf(wal, sizeof wal, "%s/wal/db/autogen/1", dir);
+    snprintf(wal, sizeof wal, "%s/wal/db/autogen/1", temp_dir);
     assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, wal, NULL), TSM_OK);
     write_bytes("wal/db/autogen/1/_00001.wal", "\7\0\0\0\1x\7\0\0\0\1x", 12);
     assert_int_equal(
@@ -200,7 +200,7 @@ static void fail_everywhere(int error, bool for_good, bool with_log)
     bool failed = true;
     for (long at = 1; failed; at++) {
         assert_true(at < 2000);
-        assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, dir, NULL), TSM_OK);
+        assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, temp_dir, NULL), TSM_OK);
         if (with_log) {
             make_log();
             memcpy(before, model, sizeof before);
