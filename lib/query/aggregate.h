@@ -30,8 +30,9 @@ struct tsm_agg_call {
     size_t field;           /* among the plan's */
     bool visible;           /* the time or the series of its points can be seen */
     bool dense;             /* TSM_AGG_FOLD: see above */
-    bool ordered;           /* TSM_AGG_VALUES: needs them in the order of a sorted merge */
-    bool timed;             /* TSM_AGG_VALUES: their times are kept */
+    bool rough;   /* dense although the order can be seen in the last digit: else there is not the memory */
+    bool ordered; /* TSM_AGG_VALUES: needs them in the order of a sorted merge */
+    bool timed;   /* TSM_AGG_VALUES: their times are kept */
 };
 
 struct tsm_agg_list { /* of all series of a task, one after the other */

@@ -10,6 +10,7 @@
 enum {
     MOST_WINDOWS = 1 << 16, /* in a dense array */
     MOST_PER_TASK = 256,    /* series */
+    TASKS = 64,             /* about as many when there are few series */
 };
 
 struct tsm_window tsm_window_at(const struct tsm_compiled *c, int64_t t)
@@ -158,7 +159,7 @@ static void find_windows(struct tsm_agg_wave *w)
 static bool is_dense(const struct tsm_agg_wave *w, const struct tsm_agg_call *k)
 {
     return k->method == TSM_AGG_FOLD && k->dense && w->nwindows <= MOST_WINDOWS &&
-           (w->nwindows <= 4 || w->nseries >= 4 * w->nmembers);
+           (k->rough || w->nwindows <= 4 || w->nseries >= 4 * w->nmembers);
 }
 
 /* ---- one series -------------------------------------------------------------------------------- */
@@ -255,6 +256,7 @@ static int add_run(struct worker *k, size_t call, int64_t window, const int64_t 
             return tsm_err_set(k->err, TSM_ECORRUPT, "a value lies outside of the time range of its key");
         struct tsm_partial fresh = {0}, *p = &k->dense[call].p[i];
         add(&fresh, t, v, n, true, false, &k->task->text);
+        tsm_fold_finish(c->call->fn, c->type, &fresh);
         tsm_join(c->call->fn, c->type, p, &fresh, !k->dense[call].present[i]);
         k->dense[call].present[i] = 1;
         return TSM_OK;
@@ -681,7 +683,7 @@ static int run_task(void *ctx, size_t number, unsigned thread, void **slot, stru
 int tsm_agg_load(struct tsm_agg_wave *w, struct tsm_err *err)
 {
     find_windows(w);
-    w->per = w->nseries / (w->a->r->jobs * 8) + 1;
+    w->per = w->nseries / TASKS + 1; /* not by the number of threads, on which no digit may depend */
     if (w->per > MOST_PER_TASK)
         w->per = MOST_PER_TASK;
     w->ntasks = (w->nseries + w->per - 1) / w->per;

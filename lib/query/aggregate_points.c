@@ -98,33 +98,65 @@ static void join_add(struct joining *j, int64_t window, const struct tsm_partial
         j->origin = *o;
 }
 
+/* The order in which the points of the series of a shard are joined; kept, because the calls of a statement mostly have points
+ * for the same intervals. */
+struct series_order {
+    struct tsm_merge_input *in;
+    struct tsm_row_ref *refs;
+    size_t n;
+};
+
+static void series_order_release(struct series_order *o)
+{
+    tsm_free(o->in);
+    tsm_free(o->refs);
+    *o = (struct series_order){0};
+}
+
+static bool same_inputs(const struct tsm_merge_input *x, const struct tsm_merge_input *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i].n != y[i].n || (x[i].n && memcmp(x[i].t, y[i].t, x[i].n * sizeof *x[i].t) != 0))
+            return false;
+    return true;
+}
+
+static void order_series(struct series_order *o, struct tsm_merge_input *in, size_t n, bool descending)
+{
+    if (o->in && same_inputs(o->in, in, n)) {
+        tsm_free(in);
+        return;
+    }
+    series_order_release(o);
+    for (size_t i = 0; i < n; i++)
+        o->n += in[i].n;
+    o->in = in;
+    o->refs = tsm_realloc_array(NULL, o->n + 1, sizeof *o->refs);
+    tsm_merge_windows(in, n, descending, o->refs);
+}
+
 /* Joins the points of the series of one shard. */
 static void join_series(const struct tsm_agg_wave *w, const struct tsm_agg_member *m, size_t call,
-                        struct tsm_agg_level *to)
+                        struct series_order *order, struct tsm_agg_level *to)
 {
     bool descending = w->a->r->c->descending;
     struct joining j = {.c = &w->a->calls[call], .to = to};
     struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
     struct tsm_agg_part *parts = tsm_realloc_array(NULL, m->n, sizeof *parts);
-    size_t total = 0;
     for (uint32_t i = 0; i < m->n; i++) {
         parts[i] = tsm_agg_part(w, m, descending ? m->n - 1 - i : i, call);
         in[i] = (struct tsm_merge_input){parts[i].t, parts[i].n};
-        total += parts[i].n;
     }
-    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_windows(in, m->n, descending, order);
-    for (size_t i = 0; i < total; i++) {
-        struct tsm_row_ref ref = order[i];
+    order_series(order, in, m->n, descending);
+    for (size_t i = 0; i < order->n; i++) {
+        struct tsm_row_ref ref = order->refs[i];
         const struct tsm_agg_part *part = &parts[ref.input];
         uint32_t series = descending ? m->n - 1 - ref.input : ref.input;
         struct tsm_agg_origin o = {m->unit, m->from + series, part->p[ref.row].x.t};
         join_add(&j, part->t[ref.row], &part->p[ref.row], &o);
     }
     join_flush(&j);
-    tsm_free(order);
     tsm_free(parts);
-    tsm_free(in);
 }
 
 void tsm_agg_ties_init(struct tsm_agg_ties *t, const struct tsm_run *r, bool descending)
@@ -238,6 +270,7 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
     (void)thread;
     (void)slot;
     (void)err;
+    struct series_order order = {0};
     for (size_t c = 0; c < w->a->ncalls; c++) {
         struct tsm_agg_level *to = &w->levels[number * w->a->ncalls + c];
         if (!joins(w, c))
@@ -245,8 +278,9 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
         if (w->a->calls[c].method == TSM_AGG_ENDS)
             join_ends(w, &w->members[number], c, to);
         else
-            join_series(w, &w->members[number], c, to);
+            join_series(w, &w->members[number], c, &order, to);
     }
+    series_order_release(&order);
     return TSM_OK;
 }
 
@@ -528,7 +562,9 @@ static void reduce_dense(struct tsm_agg_reducer *k)
             for (size_t i = 0; i < w->nwindows; i++) {
                 if (!d->present[i])
                     continue;
-                tsm_join(c->call->fn, c->type, &acc[i], &d->p[i], !present[i]);
+                struct tsm_partial p = d->p[i];
+                tsm_join_end(c->call->fn, &p);
+                tsm_join(c->call->fn, c->type, &acc[i], &p, !present[i]);
                 present[i] = 1;
             }
         }
@@ -538,6 +574,7 @@ static void reduce_dense(struct tsm_agg_reducer *k)
         size_t i = k->descending ? w->nwindows - 1 - x : x;
         if (!present[i])
             continue;
+        tsm_join_end(c->call->fn, &acc[i]);
         int64_t t = own_time ? acc[i].x.t
                              : tsm_agg_shown_time(k, w->base + (int64_t)i * w->a->r->c->interval);
         tsm_agg_add_result(k, t, tsm_fold_value(c->call->fn, c->type, &acc[i]), NULL);

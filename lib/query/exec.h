@@ -1,5 +1,21 @@
 /*
  * query/exec.h: running a SELECT.
+ *
+ *   compile.h   checks that need no data; condition and time range (reduce.h)
+ *   plan.h      shards, measurements, series, groups (condition.h: tags)
+ *   shape.h     columns: wildcards expanded, types, names; arithmetic (eval.h)
+ *   select_raw.c        rows as they are: rows.h joins fields, raw_load.h loads and orders, merge.h has the order
+ *   select_aggregate.c  functions: aggregate.h, functions.h, value_sort.h, fill.h
+ *
+ * The answer is influxd's, byte for byte, with these known exceptions:
+ * - The order in which influxd adds the floats of several series (sum, mean) depends on its number of processors
+ *   (GOMAXPROCS). Here it is the order for one, whatever the number of threads.
+ * - When the points per series and interval do not fit into memory, sum and mean are added series by series: the last
+ *   digit may differ.
+ * - A wildcard stands for the fields and tags in the shards of the query's time range, as with influxd's tsi1 index; its
+ *   inmem index also gives tags that only occur in other shards.
+ * - With several calls, an interval for which percentile() has nothing is null; influxd may give rows twice there.
+ * - Rows of equal time and series that come from several sources of one statement (FROM a, a).
  */
 #ifndef TSM_QUERY_EXEC_H
 #define TSM_QUERY_EXEC_H

@@ -27,36 +27,29 @@ static inline bool item_less(const struct heap *h, const struct tsm_merge_item *
     return h->less && h->less(h->ctx, x->ref, y->ref);
 }
 
+/* The item moves through a hole: the same places change hands as if pairs were exchanged. */
 static inline void sift_down(struct heap *h, size_t i, size_t n)
 {
-    struct tsm_merge_item *a = h->items;
-    for (;;) {
-        size_t j = 2 * i + 1;
-        if (j >= n)
-            return;
-        if (j + 1 < n && item_less(h, &a[j + 1], &a[j]))
-            j++;
-        if (!item_less(h, &a[j], &a[i]))
-            return;
-        struct tsm_merge_item t = a[i];
+    struct tsm_merge_item *a = h->items, x = a[i];
+    for (size_t j; (j = 2 * i + 1) < n; i = j) {
+        j += j + 1 < n && item_less(h, &a[j + 1], &a[j]);
+        if (!item_less(h, &a[j], &x))
+            break;
         a[i] = a[j];
-        a[j] = t;
-        i = j;
     }
+    a[i] = x;
 }
 
 static inline void sift_up(struct heap *h, size_t j)
 {
-    struct tsm_merge_item *a = h->items;
-    while (j > 0) {
-        size_t i = (j - 1) / 2;
-        if (!item_less(h, &a[j], &a[i]))
-            return;
-        struct tsm_merge_item t = a[i];
-        a[i] = a[j];
-        a[j] = t;
-        j = i;
+    struct tsm_merge_item *a = h->items, x = a[j];
+    for (size_t i; j > 0; j = i) {
+        i = (j - 1) / 2;
+        if (!item_less(h, &x, &a[i]))
+            break;
+        a[j] = a[i];
     }
+    a[j] = x;
 }
 
 static struct tsm_merge_item pop(struct heap *h)
@@ -88,6 +81,17 @@ static bool step(const struct tsm_merge_input *in, struct tsm_merge_item *x, boo
     return true;
 }
 
+/* The rows that are likely to be looked at soon: those behind the ones at the top. Each input has its times in a place of
+ * its own, so without this most steps wait for memory. */
+static inline void prefetch(const struct heap *h, const struct tsm_merge_input *in)
+{
+    size_t n = h->n < 7 ? h->n : 7;
+    for (size_t i = 1; i < n; i++) {
+        const struct tsm_row_ref *r = &h->items[i].ref;
+        __builtin_prefetch(in[r->input].t + r->row + 1);
+    }
+}
+
 static void heap_init(struct heap *h, const struct tsm_merge_input *in, size_t n, bool descending)
 {
     h->items = tsm_realloc_array(NULL, n + 1, sizeof *h->items);
@@ -104,6 +108,7 @@ void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending,
     struct heap h = {.less = less, .ctx = ctx};
     heap_init(&h, in, n, descending);
     while (h.n) {
+        prefetch(&h, in);
         struct tsm_merge_item x = pop(&h);
         *out++ = x.ref;
         if (step(in, &x, descending))

@@ -333,6 +333,64 @@ static int run_wave(struct aggregate *k, struct tsm_agg_wave *w, struct tsm_err 
     return code;
 }
 
+/* One call of one group, which is alone in memory. Where even that does not fit, sums are added in the order of series, not
+ * of influxd's heap: the last digit may differ. */
+static int run_call(struct aggregate *k, uint32_t group, size_t call, struct tsm_agg_result *out,
+                    struct tsm_err *err)
+{
+    struct tsm_agg_call *c = &k->agg.calls[call];
+    struct tsm_agg_call saved = *c;
+    int code;
+    for (;;) {
+        struct tsm_agg_wave w = {.a = &k->agg, .most = k->r->memory / 4 * 3};
+        struct tsm_agg_group one = {0};
+        tsm_agg_add_group(&w, group);
+        code = tsm_agg_load(&w, err);
+        bool overflow = code && atomic_load(&w.overflow);
+        if (!code)
+            code = tsm_agg_join(&w, err);
+        if (!code) {
+            tsm_agg_reduce(&w, 0, w.nmembers, &one);
+            *out = one.results[call];
+            one.results[call] = (struct tsm_agg_result){0};
+            for (size_t i = 0; i < out->n && c->call->out == TSM_VEC_STRING; i++)
+                out->v[i].s = keep_text(k, *out->v[i].s);
+        }
+        tsm_agg_group_release(&k->agg, &one);
+        tsm_agg_wave_release(&w);
+        if (!overflow || c->rough || c->method != TSM_AGG_FOLD || c->dense)
+            break;
+        c->dense = c->rough = true;
+    }
+    *c = saved;
+    return code;
+}
+
+/* A group that does not fit into memory with all calls at once. */
+static int run_call_by_call(struct aggregate *k, uint32_t group, struct tsm_err *err)
+{
+    size_t ncalls = k->agg.ncalls;
+    struct tsm_agg_group all = {.results = tsm_calloc(ncalls, sizeof *all.results)};
+    enum tsm_agg_method *methods = tsm_calloc(ncalls, sizeof *methods);
+    for (size_t c = 0; c < ncalls; c++) {
+        methods[c] = k->agg.calls[c].method;
+        k->agg.calls[c].method = TSM_AGG_NONE;
+    }
+    int code = TSM_OK;
+    for (size_t c = 0; c < ncalls && !code; c++) {
+        k->agg.calls[c].method = methods[c];
+        code = run_call(k, group, c, &all.results[c], err);
+        k->agg.calls[c].method = TSM_AGG_NONE;
+    }
+    for (size_t c = 0; c < ncalls; c++)
+        k->agg.calls[c].method = methods[c];
+    if (!code)
+        code = give_group(k, &k->r->plan->groups[group], &all, err);
+    tsm_agg_group_release(&k->agg, &all);
+    tsm_free(methods);
+    return code;
+}
+
 static int run_groups(struct aggregate *k, struct tsm_err *err)
 {
     size_t total = k->r->plan->ngroups, most = total;
@@ -354,6 +412,8 @@ static int run_groups(struct aggregate *k, struct tsm_err *err)
             most = n / 2;
             continue;
         }
+        if (overflow)
+            code = run_call_by_call(k, (uint32_t)(k->r->c->descending ? total - 1 - i : i), err);
         if (code)
             return code;
         i += n;
