@@ -26,14 +26,14 @@ CC = gcc
 endif
 OPTIMIZE ?= $(if $(SANITIZER),-O1,-O2)
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wwrite-strings
-CPPFLAGS += -D_GNU_SOURCE -DTSM_VERSION_TEXT='"$(VERSION)"' -Ilib
+override CPPFLAGS += -D_GNU_SOURCE -DTSM_VERSION_TEXT='"$(VERSION)"' -Ilib
 CFLAGS ?= -g
-CFLAGS += -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-math-errno -pthread
-LDFLAGS += -pthread
-LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -lm
+override CFLAGS := -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-math-errno -pthread $(CFLAGS)
+override LDFLAGS += -pthread
+override LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -lm
 ifneq ($(SANITIZER),)
-CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all -fno-omit-frame-pointer
-LDFLAGS += -fsanitize=$(SANITIZER)
+override CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=$(SANITIZER)
 endif
 
 LIB_SOURCES := $(sort $(wildcard lib/*/*.c))

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,9 +80,11 @@ static void read_query(const char *name, struct tsm_buf *text)
         else if (n > 0)
             text->len += (size_t)n;
     }
-    if (n < 0)
-        tsm_usage(&program, "read the query from '%s': %s", is_stdin ? "standard input" : name,
-                  strerror(errno));
+    if (n < 0) {
+        tsm_complain(&program, "read the query from '%s': %s", is_stdin ? "standard input" : name,
+                     strerror(errno));
+        exit(TSM_EXIT_FAILED);
+    }
     if (text->len >= QUERY_MAX)
         tsm_usage(&program, "the query is longer than %d bytes", QUERY_MAX);
     if (!is_stdin)

@@ -14,7 +14,9 @@ struct table {
     struct tsm_buf text; /* the cells of the window, one after the other */
     size_t *ends;        /* in text */
     size_t ncells, capcells;
+    struct tsm_buf names; /* printable names of the columns, one after the other */
     struct table_column {
+        size_t name_end; /* in names */
         size_t width;
         bool right; /* numbers */
     } * columns;
@@ -30,6 +32,20 @@ static size_t width_of(const uint8_t *p, size_t n)
     for (size_t i = 0; i < n; i++)
         width += (p[i] & 0xc0) != 0x80;
     return width;
+}
+
+/* A line end would break the table, and a terminal obeys what other control characters say. */
+static void put_printable(struct tsm_buf *out, struct tsm_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        uint8_t c = (uint8_t)s.p[i];
+        if (c == '\n')
+            tsm_buf_puts(out, "\\n");
+        else if (c < ' ' || c == 0x7f)
+            tsm_buf_printf(out, "\\x%02x", c);
+        else
+            tsm_buf_byte(out, c);
+    }
 }
 
 static void spaces(struct tsm_buf *out, size_t n, int c)
@@ -58,6 +74,13 @@ static void put_aligned(struct table *t, size_t column, const uint8_t *p, size_t
     tsm_buf_byte(out, '\n');
 }
 
+/* The printable name of a column of the current series. */
+static struct tsm_str name_of(const struct table *t, size_t column)
+{
+    size_t from = column ? t->columns[column - 1].name_end : 0;
+    return tsm_str((const char *)t->names.data + from, t->columns[column].name_end - from);
+}
+
 static void put_header(struct table *t)
 {
     const struct tsm_series_head *head = t->w.head;
@@ -68,22 +91,25 @@ static void put_header(struct table *t)
     t->header_due = false;
     if (head->name.n) {
         tsm_buf_puts(out, "name: ");
-        tsm_buf_str(out, head->name);
+        put_printable(out, head->name);
         tsm_buf_byte(out, '\n');
     }
     for (size_t i = 0; i < head->ntags; i++) {
         tsm_buf_puts(out, i ? ", " : "tags: ");
-        tsm_buf_str(out, head->tags[i].key);
+        put_printable(out, head->tags[i].key);
         tsm_buf_byte(out, '=');
-        tsm_buf_str(out, head->tags[i].value);
+        put_printable(out, head->tags[i].value);
     }
     if (head->ntags)
         tsm_buf_byte(out, '\n');
-    for (size_t i = 0; i < t->ncolumns; i++)
-        put_aligned(t, i, (const uint8_t *)head->columns[i].name.p, head->columns[i].name.n);
+    for (size_t i = 0; i < t->ncolumns; i++) {
+        struct tsm_str name = name_of(t, i);
+        put_aligned(t, i, (const uint8_t *)name.p, name.n);
+    }
     for (size_t i = 0; i < t->ncolumns; i++) {
         uint8_t dashes[WIDEST];
-        size_t n = width_of((const uint8_t *)head->columns[i].name.p, head->columns[i].name.n);
+        struct tsm_str name = name_of(t, i);
+        size_t n = width_of((const uint8_t *)name.p, name.n);
         n = n < sizeof dashes ? n : sizeof dashes;
         memset(dashes, '-', n);
         put_aligned(t, i, dashes, n);
@@ -117,27 +143,20 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
     t->header_due = true;
     t->ncolumns = head->ncolumns;
     TSM_GROW(t->columns, head->ncolumns, t->capcolumns);
-    for (size_t i = 0; i < head->ncolumns; i++)
-        t->columns[i] = (struct table_column){
-            width_of((const uint8_t *)head->columns[i].name.p, head->columns[i].name.n), false};
-    return TSM_OK;
-}
-
-/* A line end in a string would break the table. */
-static void put_string(struct table *t, struct tsm_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\n')
-            tsm_buf_puts(&t->text, "\\n");
-        else
-            tsm_buf_byte(&t->text, (uint8_t)s.p[i]);
+    tsm_buf_reset(&t->names);
+    for (size_t i = 0; i < head->ncolumns; i++) {
+        put_printable(&t->names, head->columns[i].name);
+        t->columns[i] = (struct table_column){.name_end = t->names.len};
+        struct tsm_str name = name_of(t, i);
+        t->columns[i].width = width_of((const uint8_t *)name.p, name.n);
     }
+    return TSM_OK;
 }
 
 static void put_cell(struct table *t, const struct tsm_cells *c, size_t row)
 {
     if (c->type == TSM_CELL_STRING && !tsm_cell_is_null(c, row))
-        put_string(t, c->v.s[row]);
+        put_printable(&t->text, c->v.s[row]);
     else if (!tsm_cell_is_null(c, row))
         t->text.len += tsm_plain_text(&t->w.time, (char *)tsm_buf_room(&t->text, TSM_NUM_MAX), c, row);
     TSM_GROW(t->ends, t->ncells + 1, t->capcells);
@@ -166,8 +185,7 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
 static int series_end(struct tsm_sink *s, struct tsm_err *err)
 {
     struct table *t = (struct table *)s;
-    t->w.head = t->ncells || t->header_due ? t->w.head : NULL;
-    int rc = t->w.head ? flush_window(t, err) : TSM_OK;
+    int rc = t->ncells || t->header_due ? flush_window(t, err) : TSM_OK;
     t->w.head = NULL;
     return rc;
 }
@@ -186,6 +204,7 @@ static void release(struct tsm_result_writer *w)
 {
     struct table *t = (struct table *)w;
     tsm_buf_release(&t->text);
+    tsm_buf_release(&t->names);
     tsm_free(t->ends);
     tsm_free(t->columns);
 }

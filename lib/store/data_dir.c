@@ -60,6 +60,22 @@ char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64
     return path_below(dir, "wal", db, rp, &shard);
 }
 
+int tsm_data_make_shard(const struct tsm_fs *fs, const char *path, struct tsm_err *err)
+{
+    enum { LEVELS = 4 }; /* shard in rp, rp in db, db in data, data in DIR */
+    char *p = tsm_strdup(path);
+    int rc = tsm_fs_make_dirs(fs, path, err);
+    for (int i = 0; i < LEVELS && rc == TSM_OK; i++) {
+        rc = tsm_fs_sync_parent(fs, p, err);
+        char *slash = strrchr(p, '/');
+        if (!slash || slash == p)
+            break;
+        *slash = '\0';
+    }
+    tsm_free(p);
+    return rc;
+}
+
 int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
                     struct tsm_err *err)
 {

@@ -17,6 +17,10 @@ char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint
 char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
                    uint64_t shard); /* WAL folder of a shard */
 
+/* Makes a shard's folder (a path of tsm_path_shard()), and every entry on the way from DIR down durable, also
+ * those that were there: whoever made them may have been killed before the fsync. */
+int tsm_data_make_shard(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
+
 /* Removes the data and the logs of a database, or of one of its policies (rp not empty). Their absence is
  * success. */
 int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,

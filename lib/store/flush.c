@@ -469,7 +469,8 @@ static int remove_derived(struct shard_flush *s, struct tsm_err *err)
 
 static int write_shard(struct shard_flush *s, struct tsm_err *err)
 {
-    int rc = tsm_fs_make_dirs(s->f->fs, s->shard->files->dir, err);
+    int rc = s->shard->made ? TSM_OK : tsm_data_make_shard(s->f->fs, s->shard->files->dir, err);
+    s->shard->made = rc == TSM_OK;
     if (rc == TSM_OK)
         rc = find_frontiers(s, err);
     if (rc == TSM_OK)

@@ -12,6 +12,7 @@
 
 struct tsm_flush_shard {
     struct tsm_shard_files *files;
+    bool made;            /* its folder, durably */
     bool derived_removed; /* fields.idx, which influxd would otherwise take for the whole truth */
 };
 

@@ -114,6 +114,12 @@ time                    usage  note
 END
 }
 
+@test "table shows control characters instead of sending them to the terminal" {
+    printf 'log text="a\033[31mb\nc\177" 1\n' | tsm-ingest -q -d "$work/control" -b db
+    query -d "$work/control" -f table 'SELECT text FROM log'
+    [[ $output == *'a\x1b[31mb\nc\x7f' ]]
+}
+
 @test "table is the default on a terminal" {
     run script -qec "tsm-query 'SHOW MEASUREMENTS'" /dev/null
     [[ $output == "name: measurements"* ]]
@@ -186,7 +192,7 @@ END
     diff "$work/expected" "$work/out"
     query --file - <"$work/query"
     diff "$work/expected" "$work/out"
-    expect_status 2 --file "$work/missing"
+    expect_status 1 --file "$work/missing"
     [[ $error == *missing* ]]
     expect_status 2
     [[ $error == *"no query given"* ]]
