@@ -240,9 +240,8 @@ static void reduce_untimed(struct values *g)
 
 /* ---- the values of a group --------------------------------------------------------------------- */
 
-/* Lists the series' parts, in influxd's order of series. Several sources: what they give may overlap in time.
- */
-static void list_parts(struct values *g, bool *several)
+/* Lists the series' parts, in influxd's order of series. */
+static void list_parts(struct values *g)
 {
     struct tsm_agg_reducer *k = g->k;
     const struct tsm_agg_member *members = k->w->members;
@@ -252,10 +251,8 @@ static void list_parts(struct values *g, bool *several)
     g->parts = tsm_realloc_array(NULL, count, sizeof *g->parts);
     g->in = tsm_realloc_array(NULL, count, sizeof *g->in);
     g->origins = tsm_realloc_array(NULL, count, sizeof *g->origins);
-    *several = false;
     for (size_t x = k->from; x < k->to; x++) {
         const struct tsm_agg_member *m = &members[k->descending ? k->to - 1 - (x - k->from) : x];
-        *several = *several || m->unit->source != members[k->from].unit->source;
         for (uint32_t i = 0; i < m->n; i++) {
             uint32_t s = k->descending ? m->n - 1 - i : i;
             struct tsm_agg_part part = tsm_agg_part(k->w, m, s, k->call);
@@ -267,53 +264,40 @@ static void list_parts(struct values *g, bool *several)
     }
 }
 
-struct tie { /* the parts from `first` on are the inputs of a merge */
+struct tie {
     struct tsm_agg_ties ties;
     const struct values *g;
-    size_t first;
 };
-
-static struct tsm_agg_origin origin_of(const struct tie *tie, struct tsm_row_ref ref)
-{
-    struct tsm_agg_origin o = tie->g->origins[tie->first + ref.input];
-    o.t = tie->g->in[tie->first + ref.input].t[ref.row];
-    return o;
-}
 
 static bool values_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 {
     struct tie *tie = ctx;
-    struct tsm_agg_origin ox = origin_of(tie, x), oy = origin_of(tie, y);
+    struct tsm_agg_origin ox = tie->g->origins[x.input], oy = tie->g->origins[y.input];
+    ox.t = time_at(tie->g, x);
+    oy.t = time_at(tie->g, y);
     return tsm_agg_ties_less(&tie->ties, &ox, &oy);
 }
 
-/* By the sorted merge of the series of each shard; shard after shard, as their times do not overlap. */
-static void order_merged(struct values *g, bool several)
+static void order_merged(struct values *g)
 {
-    bool descending = g->k->descending;
-    tsm_tie_less *less = g->k->w->a->r->shape->naux ? values_less : NULL;
+    const struct tsm_run *r = g->k->w->a->r;
     struct tie tie = {.g = g};
-    tsm_agg_ties_init(&tie.ties, g->k->w->a->r, descending);
-    size_t done = 0;
-    for (size_t from = 0, to; from < g->nparts; from = to) {
-        size_t n = 0;
-        for (to = from; to < g->nparts && (several || g->origins[to].unit == g->origins[from].unit); to++)
-            n += g->parts[to].n;
-        tie.first = from;
-        tsm_merge_rows(g->in + from, to - from, descending, less, &tie, g->order + done);
-        for (size_t i = 0; i < n; i++)
-            g->order[done + i].input += (uint32_t)from;
-        done += n;
-    }
+    struct tsm_merge_place *places = tsm_realloc_array(NULL, g->nparts, sizeof *places);
+    for (size_t i = 0; i < g->nparts; i++)
+        places[i] = (struct tsm_merge_place){g->origins[i].unit->source, g->origins[i].unit};
+    tsm_agg_ties_init(&tie.ties, r, g->k->descending);
+    tsm_merge_places(g->in, places, g->nparts, g->k->descending, r->shape->naux ? values_less : NULL, &tie,
+                     g->order);
     tsm_agg_ties_release(&tie.ties);
+    tsm_free(places);
 }
 
-static void order_values(struct values *g, bool several)
+static void order_values(struct values *g)
 {
     const struct tsm_agg_call *c = g->k->c;
     g->order = tsm_realloc_array(NULL, g->n + 1, sizeof *g->order);
     if (c->ordered) {
-        order_merged(g, several);
+        order_merged(g);
     } else if (g->k->w->a->r->c->interval) {
         tsm_merge_ranked(g->in, g->nparts, g->k->descending, g->order);
     } else {
@@ -327,12 +311,11 @@ static void order_values(struct values *g, bool several)
 void tsm_agg_reduce_values(struct tsm_agg_reducer *k)
 {
     struct values g = {.k = k};
-    bool several;
-    list_parts(&g, &several);
+    list_parts(&g);
     if (g.n && !k->c->timed) {
         reduce_untimed(&g);
     } else if (g.n) {
-        order_values(&g, several);
+        order_values(&g);
         for (size_t i = 0, end; i < g.n; i = end) {
             struct tsm_window w = tsm_window_at(k->w->a->r->c, time_at(&g, g.order[i]));
             for (end = i + 1; end < g.n; end++) {

@@ -15,7 +15,7 @@
  * - A wildcard stands for the fields and tags in the shards of the query's time range, as with influxd's tsi1 index; its
  *   inmem index also gives tags that only occur in other shards.
  * - With several calls, an interval for which percentile() has nothing is null; influxd may give rows twice there.
- * - Rows of equal time and series that come from several sources of one statement (FROM a, a).
+ * - Rows of one time that come from several sources of one name, when the group is read in slices.
  */
 #ifndef TSM_QUERY_EXEC_H
 #define TSM_QUERY_EXEC_H

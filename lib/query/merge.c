@@ -117,6 +117,93 @@ void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending,
     tsm_free(h.items);
 }
 
+/* ---- shards and sources ---- */
+
+struct relative { /* the inputs of a merge are those from `base` on, or rows in sequences */
+    tsm_tie_less *less;
+    void *ctx;
+    uint32_t base;
+    struct tsm_row_ref *const *sequences;
+};
+
+static struct tsm_row_ref absolute(const struct relative *r, struct tsm_row_ref x)
+{
+    return r->sequences ? r->sequences[x.input][x.row] : (struct tsm_row_ref){r->base + x.input, x.row};
+}
+
+static bool relative_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
+{
+    const struct relative *r = ctx;
+    return r->less(r->ctx, absolute(r, x), absolute(r, y));
+}
+
+/* Merges the shards' series; returns how many sources there are. */
+static unsigned merge_shards(const struct tsm_merge_input *in, const struct tsm_merge_place *places, size_t n,
+                             bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out)
+{
+    unsigned most = 0;
+    for (size_t from = 0, to; from < n; from = to) {
+        size_t rows = 0;
+        for (to = from;
+             to < n && places[to].shard == places[from].shard && places[to].source == places[from].source;
+             to++)
+            rows += in[to].n;
+        struct relative r = {less, ctx, (uint32_t)from, NULL};
+        tsm_merge_rows(in + from, to - from, descending, less ? relative_less : NULL, &r, out);
+        for (size_t i = 0; i < rows; i++)
+            out[i].input += (uint32_t)from;
+        out += rows;
+        most = places[from].source + 1 > most ? places[from].source + 1 : most;
+    }
+    return most;
+}
+
+void tsm_merge_places(const struct tsm_merge_input *in, const struct tsm_merge_place *places, size_t n,
+                      bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out)
+{
+    unsigned sources = merge_shards(in, places, n, descending, less, ctx, out);
+    size_t total = 0;
+    bool several = false;
+    for (size_t i = 0; i < n; i++) {
+        total += in[i].n;
+        several = several || places[i].source != places[0].source;
+    }
+    if (!several)
+        return;
+    /* A sequence of rows, ascending in time, for each source. */
+    struct tsm_merge_input *seq = tsm_calloc(sources, sizeof *seq);
+    struct tsm_row_ref **refs = tsm_calloc(sources, sizeof *refs);
+    int64_t **times = tsm_calloc(sources, sizeof *times);
+    for (size_t i = 0; i < n; i++)
+        seq[places[i].source].n += in[i].n;
+    for (unsigned s = 0; s < sources; s++) {
+        refs[s] = tsm_realloc_array(NULL, seq[s].n + 1, sizeof **refs);
+        times[s] = tsm_realloc_array(NULL, seq[s].n + 1, sizeof **times);
+        seq[s].t = times[s];
+        size_t at = 0;
+        for (size_t x = 0; x < total; x++) {
+            struct tsm_row_ref ref = out[descending ? total - 1 - x : x];
+            if (places[ref.input].source != s)
+                continue;
+            refs[s][at] = ref;
+            times[s][at++] = in[ref.input].t[ref.row];
+        }
+    }
+    struct relative r = {less, ctx, 0, refs};
+    tsm_merge_rows(seq, sources, descending, less ? relative_less : NULL, &r, out);
+    for (size_t i = 0; i < total; i++)
+        out[i] = refs[out[i].input][out[i].row];
+    for (unsigned s = 0; s < sources; s++) {
+        tsm_free(refs[s]);
+        tsm_free(times[s]);
+    }
+    tsm_free(times);
+    tsm_free(refs);
+    tsm_free(seq);
+}
+
+/* ---- slices ---- */
+
 void tsm_merge_begin(struct tsm_merge_heap *h, const struct tsm_merge_input *in, size_t n, bool descending,
                      tsm_tie_less *less, void *ctx)
 {

@@ -29,6 +29,18 @@ typedef bool tsm_tie_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending, tsm_tie_less *less,
                     void *ctx, struct tsm_row_ref *out);
 
+/* Where an input comes from. Inputs of one shard of one source stand together; the shards of a source follow each other in the
+ * order of the answer, and their times do not overlap. */
+struct tsm_merge_place {
+    unsigned source;
+    const void *shard;
+};
+
+/* The order of all rows when influxd merges the series of each shard, puts the shards behind each other, and then merges
+ * the sources. The inputs in less's references are those of in. */
+void tsm_merge_places(const struct tsm_merge_input *in, const struct tsm_merge_place *places, size_t n,
+                      bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out);
+
 /*
  * The same merge in slices of time: begin with the first rows of all inputs; then for each slice, of which in
  * has the rows of every input and the one after them (at least the one that is due, when less looks at rows),

@@ -443,9 +443,11 @@ static void order_segment(const struct tsm_run *r, struct tsm_raw_segment *seg)
     struct ties ties = {r, seg, string_prefix(r->shape), descending};
     uint32_t *rank = rank_inputs(&ties);
     struct tsm_merge_input *in = tsm_realloc_array(NULL, active, sizeof *in);
+    struct tsm_merge_place *places = tsm_realloc_array(NULL, active, sizeof *places);
     for (size_t i = 0; i < active; i++) {
         const struct tsm_raw_input *x = &seg->inputs[rank ? rank[i] : i];
         in[i] = (struct tsm_merge_input){x->store->t + x->first, x->n};
+        places[i] = (struct tsm_merge_place){x->unit->source, x->unit};
     }
     seg->order = tsm_realloc_array(NULL, seg->total, sizeof *seg->order);
     if (rank) {
@@ -456,8 +458,9 @@ static void order_segment(const struct tsm_run *r, struct tsm_raw_segment *seg)
         for (size_t i = 0; i < seg->total && !same; i++)
             seg->order[i].input = rank[seg->order[i].input];
     } else {
-        tsm_merge_rows(in, active, descending, ties.prefix ? tie_less : NULL, &ties, seg->order);
+        tsm_merge_places(in, places, active, descending, ties.prefix ? tie_less : NULL, &ties, seg->order);
     }
+    tsm_free(places);
     tsm_free(in);
     tsm_free(rank);
 }
