@@ -30,7 +30,7 @@ in_namespace() {
     local how
     for how in "unshare -m --propagation private" "unshare -rm --propagation private"; do
         if $how mount -t tmpfs none "$BATS_TEST_TMPDIR/mnt" 2>/dev/null; then
-            export -f stored check_failure random "$1"
+            export -f stored check_failure random "${1?}"
             # A loop that ends by an error must not look like one that has ended.
             $how bash -euc "$1; echo done" >log 2>&1 || true
             tail -30 log
@@ -112,7 +112,7 @@ random() {
 fills_up() {
     local megabytes n=0 status
     for megabytes in $(seq 7 14); do # what fits is not ours to know
-        mount -t tmpfs -o size=${megabytes}m none mnt
+        mount -t tmpfs -o size="${megabytes}m" none mnt
         status=0
         random 0 | tsm-ingest --memory 32M -d mnt -b db --precision ms 2>stderr || status=$?
         cat stderr
@@ -175,7 +175,7 @@ read_only() {
         { prlimit --fsize="$size" tsm-ingest -d data -b db --precision s second || echo $? >status; } 2>&1 | cat >stderr
         status=$(cat status)
         echo "$size bytes: $status: $(cat stderr)"
-        if (check_failure data $status "File too large"); then
+        if (check_failure data "$status" "File too large"); then
             break
         fi
         failures=$((failures + 1))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # tests/tools/signals.bats: what kills a tool, and what closes its output: kill -9 at any moment, SIGINT, a reader that
 # goes away, an output that is closed or full.
+# shellcheck disable=SC2154 # stderr is set by run
 bats_require_minimum_version 1.5.0
 
 setup() {

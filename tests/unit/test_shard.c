@@ -628,10 +628,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, reset_reports, remove_temp)
     const struct CMUnitTest tests[] = {
-        TEST(empty),      TEST(paths),        TEST(order_of_files), TEST(loose_files),   TEST(vanished_file),
-        TEST(empty),      TEST(paths),        TEST(order_of_files), TEST(loose_files),   TEST(deleted_values_stay_deleted),
-        TEST(many_keys),  TEST(measurements), TEST(dead_keys),      TEST(type_conflict), TEST(damaged_file),
-        TEST(golden_log), TEST(log_order),    TEST(damaged_log),    TEST(threads),
+        TEST(empty),         TEST(paths),         TEST(order_of_files),
+        TEST(loose_files),   TEST(vanished_file), TEST(deleted_values_stay_deleted),
+        TEST(many_keys),     TEST(measurements),  TEST(dead_keys),
+        TEST(type_conflict), TEST(damaged_file),  TEST(golden_log),
+        TEST(log_order),     TEST(damaged_log),   TEST(threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
