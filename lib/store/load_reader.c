@@ -63,11 +63,15 @@ static bool want_stop(struct tsm_load_reader *r)
     return r->stopped || atomic_load_explicit(&r->quit, memory_order_relaxed);
 }
 
-/* Waits until there is something to read, for some time at most. */
+/* Waits until there is something to read, for some time at most. A signal ends the wait: the caller looks whether it
+ * was the one to stop. */
 static bool wait_for_text(const struct tsm_load_reader *r, int ms)
 {
     struct pollfd p = {.fd = r->fd, .events = POLLIN};
-    return r->regular || poll(&p, 1, ms) != 0;
+    if (r->regular)
+        return true;
+    int n = poll(&p, 1, ms);
+    return n > 0 || (n < 0 && errno != EINTR);
 }
 
 /* Reads up to max more bytes behind text. Of a pipe that falls silent it takes what has come: lines without a
