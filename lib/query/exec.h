@@ -12,8 +12,8 @@
  *   (GOMAXPROCS). Here it is the order for one, whatever the number of threads.
  * - When the points per series and interval do not fit into memory, sum and mean are added series by series: the last
  *   digit may differ.
- * - A wildcard stands for the fields and tags in the shards of the query's time range, as with influxd's tsi1 index; its
- *   inmem index also gives tags that only occur in other shards.
+ * - Fields and tags are those in the shards of the query's time range, as with influxd's tsi1 index. Its inmem index also
+ *   knows those that only occur in other shards: a wildcard gives such tags, a condition takes such a name for a field.
  * - With several calls, an interval for which percentile() has nothing is null; influxd may give rows twice there.
  * - Rows of one time that come from several sources of one name, when the group is read in slices.
  */

@@ -65,7 +65,7 @@ static void pick_values(struct listing *l, struct tsm_str *values)
         while (t < l->parsed.n && tsm_str_cmp(l->parsed.items[t].key, want->name) < 0)
             t++;
         bool found = t < l->parsed.n && tsm_str_eq(l->parsed.items[t].key, want->name);
-        values[want->index] = found ? l->parsed.items[t].value : (struct tsm_str){0};
+        values[want->index] = found ? l->parsed.items[t].value : TSM_STR("");
     }
 }
 

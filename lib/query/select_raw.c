@@ -24,7 +24,9 @@ enum {
 struct last { /* the last value of an input, for fill(previous) */
     bool known;
     union tsm_value v;
-    struct tsm_buf text;
+    struct tsm_buf
+        text[2]; /* of a string; the other one is that of the rows before, which may not be out yet */
+    unsigned current;
 };
 
 struct raw {
@@ -191,7 +193,7 @@ static int end_group(struct raw *k, struct tsm_err *err)
 {
     bool begun = k->begun;
     for (size_t i = 0; k->last && i < k->r->shape->naux; i++)
-        tsm_buf_release(&k->last[i].text);
+        tsm_buf_release(&k->last[i].text[0]), tsm_buf_release(&k->last[i].text[1]);
     tsm_free(k->last);
     k->last = NULL;
     k->begun = false;
@@ -317,12 +319,10 @@ static void fill_previous(struct last *last, struct tsm_vec *v, uint8_t *nulls, 
         missing += nulls[i];
     }
     if (v->type == TSM_VEC_STRING && last->known) { /* its bytes go away with the batch */
-        struct tsm_str s = last->v.s;
-        if (!s.n || s.p < (char *)last->text.data || s.p >= (char *)last->text.data + last->text.len) {
-            tsm_buf_reset(&last->text);
-            tsm_buf_str(&last->text, s);
-        }
-        last->v.s = tsm_buf_view(&last->text);
+        struct tsm_buf *text = &last->text[last->current ^= 1];
+        tsm_buf_reset(text);
+        tsm_buf_str(text, last->v.s);
+        last->v.s = tsm_buf_view(text);
     }
     v->nulls = missing ? nulls : NULL;
 }
