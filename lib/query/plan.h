@@ -44,7 +44,7 @@ struct tsm_unit {
     size_t nfields;
     struct tsm_str *tags; /* names of all tags, ascending */
     size_t ntags;
-    struct tsm_plan_series *all; /* of tsm_plan_open(): every series, ascending by key */
+    struct tsm_plan_series *all; /* every series, ascending by key; until tsm_plan_series() */
     size_t nall;
 
     /* After tsm_plan_series(): */

@@ -292,6 +292,9 @@ static int list_unit(struct listing *l, struct tsm_unit *u, int64_t slimit, int6
         arrange(l, u, &sets, order, n);
         tsm_free(order);
     }
+    tsm_free(u->all); /* u->series has taken its place */
+    u->all = NULL;
+    u->nall = 0;
     tsm_free(sets.items);
     tsm_free(sets.of);
     tsm_map_release(&sets.map);
