@@ -327,6 +327,50 @@ static void every_call_fails_once(void **state)
     forget_answers();
 }
 
+/* Statements that change meta.db: a failure leaves what was there or what is to be, and the next run completes it. */
+static void every_call_of_a_change_fails_once(void **state)
+{
+    (void)state;
+    static const char changes[] = "CREATE DATABASE new; DROP DATABASE old; "
+                                  "CREATE RETENTION POLICY day ON db DURATION 1d REPLICATION 1";
+    static const char show[] = "SHOW DATABASES; SHOW RETENTION POLICIES ON db";
+    struct tsm_buf answer = {0}, before = {0}, meta = {0};
+    struct tsm_err err;
+    char path[128];
+    assert_int_equal(ask(&tsm_fs_posix, "CREATE DATABASE old", NULL, &answer, &err), TSM_OK);
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, at("meta/meta.db"), 1 << 20, &meta, &err), TSM_OK);
+    snprintf(path, sizeof path, "%s", at("data/old/autogen/9"));
+    find_right_answers();
+    struct faulty_fs f;
+    faulty_fs_init(&f);
+    for (bool failed = true; failed;) {
+        f.fail_at++;
+        assert_true(f.fail_at < 1000);
+        replace("meta/meta.db", tsm_buf_view(&meta));
+        assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, path, &err), TSM_OK);
+        atomic_store(&f.calls, 0);
+        int rc = ask(&f.fs, changes, NULL, &answer, &err);
+        failed = atomic_load(&f.calls) >= f.fail_at;
+        if (rc != TSM_OK && (!failed || rc == TSM_ECORRUPT || !err.msg[0]))
+            fail_msg("call %ld: %d: %s", f.fail_at, rc, err.msg);
+        assert_int_equal(ask(&tsm_fs_posix, show, NULL, &before, &err), TSM_OK);
+        for (size_t q = 0; q + 1 < N(queries); q++) /* the last one shows databases */
+            assert_false(is_found(q, "meta.db", "failed call", (size_t)f.fail_at));
+        if (ask(&tsm_fs_posix, changes, NULL, &answer, &err) != TSM_OK)
+            fail_msg("after call %ld: %s", f.fail_at, err.msg);
+        assert_int_equal(ask(&tsm_fs_posix, show, NULL, &answer, &err), TSM_OK);
+        if (rc == TSM_OK)
+            assert_true(tsm_str_eq(tsm_buf_view(&before), tsm_buf_view(&answer)));
+        assert_non_null(strstr(tsm_buf_cstr(&answer), "[[\"db\"],[\"new\"]]"));
+        assert_non_null(strstr(tsm_buf_cstr(&answer), "[\"day\",\"24h0m0s\""));
+        assert_false(tsm_fs_exists(&tsm_fs_posix, path));
+    }
+    tsm_buf_release(&answer);
+    tsm_buf_release(&before);
+    tsm_buf_release(&meta);
+    forget_answers();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +378,7 @@ int main(void)
         cmocka_unit_test(noise),
         cmocka_unit_test(every_length),
         cmocka_unit_test(every_call_fails_once),
+        cmocka_unit_test(every_call_of_a_change_fails_once),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
