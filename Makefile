@@ -167,7 +167,7 @@ install: all
 	    install -m 644 completions/tsmkit $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p || exit 1; \
 	done
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tsmkit
-	install -m 755 $(wildcard examples/*.sh) $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
+	install -m 755 $(filter-out examples/demo.sh,$(wildcard examples/*.sh)) $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
 
 clean:
 	rm -rf build build-*
