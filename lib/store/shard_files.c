@@ -198,14 +198,6 @@ int tsm_shard_files_open(const struct tsm_fs *fs, const char *dir, tsm_shard_fil
     return rc;
 }
 
-size_t tsm_shard_files_bytes(const struct tsm_shard_files *s)
-{
-    size_t bytes = s->cap * sizeof *s->files;
-    for (size_t i = 0; i < s->n; i++)
-        bytes += s->files[i].nfirst + s->files[i].nlast;
-    return bytes;
-}
-
 void tsm_shard_files_release(struct tsm_shard_files *s)
 {
     for (size_t i = 0; i < s->n; i++)

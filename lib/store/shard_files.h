@@ -41,7 +41,6 @@ void tsm_shard_files_add(struct tsm_shard_files *s, struct tsm_file_name name, i
                          struct tsm_str first, struct tsm_str last);
 /* The path of a file (tsm_free). */
 char *tsm_shard_files_path(const struct tsm_shard_files *s, struct tsm_file_name name);
-size_t tsm_shard_files_bytes(const struct tsm_shard_files *s);
 void tsm_shard_files_release(struct tsm_shard_files *s);
 
 #endif
