@@ -148,7 +148,7 @@ int tsm_lock_take(const struct tsm_fs *fs, const char *path, const char *holder,
     int fd = fs->open(fs->ctx, path, O_RDWR | O_CREAT, 0644);
     if (fd < 0)
         return tsm_err_sys(err, -fd, "open %s", path);
-    int r = fs->lock(fs->ctx, fd);
+    int r = fs->lock(fs->ctx, fd, false);
     if (r == -EAGAIN) {
         char name[128] = "";
         ssize_t n = fs->pread(fs->ctx, fd, name, sizeof name - 1, 0);
@@ -175,4 +175,25 @@ void tsm_lock_release(struct tsm_lock *lock)
     if (lock->fs)
         lock->fs->close(lock->fs->ctx, lock->fd);
     *lock = (struct tsm_lock){0};
+}
+
+int tsm_lock_open(const struct tsm_fs *fs, const char *path, struct tsm_lock *lock, struct tsm_err *err)
+{
+    *lock = (struct tsm_lock){0};
+    int fd = fs->open(fs->ctx, path, O_RDWR | O_CREAT, 0644);
+    if (fd < 0)
+        return tsm_err_sys(err, -fd, "open %s", path);
+    *lock = (struct tsm_lock){fs, fd};
+    return TSM_OK;
+}
+
+int tsm_lock_acquire(struct tsm_lock *lock, struct tsm_err *err)
+{
+    int r = lock->fs->lock(lock->fs->ctx, lock->fd, true);
+    return r < 0 ? tsm_err_sys(err, -r, "wait for a lock") : TSM_OK;
+}
+
+void tsm_lock_drop(struct tsm_lock *lock)
+{
+    lock->fs->unlock(lock->fs->ctx, lock->fd);
 }

@@ -19,6 +19,7 @@
 
 struct tsm_fs_stat {
     uint64_t size;
+    int64_t mtime; /* last change of the content, nanoseconds since 1970 */
     bool is_dir;
     bool is_special; /* neither a file nor a directory: a FIFO, a device */
 };
@@ -42,7 +43,11 @@ struct tsm_fs {
     int (*list)(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg);
     int (*mmap)(void *ctx, int fd, size_t size, const uint8_t **p); /* shared, read-only; size > 0 */
     int (*munmap)(void *ctx, const uint8_t *p, size_t size);
-    int (*lock)(void *ctx, int fd); /* exclusive open-file-description lock, without waiting: -EAGAIN */
+    /* Exclusive open-file-description lock; without waiting -EAGAIN when another has it. Closing unlocks. */
+    int (*lock)(void *ctx, int fd, bool wait);
+    int (*unlock)(void *ctx, int fd);
+    /* Room on the disk that holds path: what an unprivileged user may still take, and all there is. */
+    int (*space)(void *ctx, const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
 };
 
 extern const struct tsm_fs tsm_fs_posix;
@@ -106,7 +111,8 @@ struct tsm_names {
 int tsm_fs_list(const struct tsm_fs *fs, const char *dir, struct tsm_names *out, struct tsm_err *err);
 void tsm_names_release(struct tsm_names *l);
 
-/* The writer's lock of a directory: DIR/lock. The file holds the holder's name for others to read. */
+/* A lock that processes share: a file that is locked while it is held, and never removed. It holds the name of its
+ * holder for others to read. */
 struct tsm_lock {
     const struct tsm_fs *fs;
     int fd;
@@ -116,5 +122,11 @@ struct tsm_lock {
 int tsm_lock_take(const struct tsm_fs *fs, const char *path, const char *holder, struct tsm_lock *lock,
                   struct tsm_err *err);
 void tsm_lock_release(struct tsm_lock *lock); /* accepts a zeroed lock */
+
+/* The same for a lock that is taken very often: open once (creating the file; its directory exists), then
+ * acquire, waiting for whoever has it, and drop. Nameless. tsm_lock_release() closes. */
+int tsm_lock_open(const struct tsm_fs *fs, const char *path, struct tsm_lock *lock, struct tsm_err *err);
+int tsm_lock_acquire(struct tsm_lock *lock, struct tsm_err *err);
+void tsm_lock_drop(struct tsm_lock *lock);
 
 #endif

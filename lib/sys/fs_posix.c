@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -59,6 +60,7 @@ static int posix_ftruncate(void *ctx, int fd, off_t size)
 static void convert_stat(const struct stat *s, struct tsm_fs_stat *st)
 {
     st->size = (uint64_t)s->st_size;
+    st->mtime = (int64_t)s->st_mtim.tv_sec * 1000000000 + s->st_mtim.tv_nsec;
     st->is_dir = S_ISDIR(s->st_mode);
     st->is_special = !S_ISDIR(s->st_mode) && !S_ISREG(s->st_mode);
 }
@@ -144,12 +146,33 @@ static int posix_munmap(void *ctx, const uint8_t *p, size_t size)
     return result(munmap((void *)(uintptr_t)p, size));
 }
 
-static int posix_lock(void *ctx, int fd)
+static int posix_lock(void *ctx, int fd, bool wait)
 {
     (void)ctx;
     struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int r = result(fcntl(fd, F_OFD_SETLK, &l));
+    int r;
+    do
+        r = result(fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l));
+    while (wait && r == -EINTR);
     return r == -EACCES ? -EAGAIN : r;
+}
+
+static int posix_unlock(void *ctx, int fd)
+{
+    (void)ctx;
+    struct flock l = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    return result(fcntl(fd, F_OFD_SETLK, &l));
+}
+
+static int posix_space(void *ctx, const char *path, uint64_t *free_bytes, uint64_t *total_bytes)
+{
+    (void)ctx;
+    struct statvfs v;
+    if (statvfs(path, &v) != 0)
+        return -errno;
+    *free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    *total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
+    return 0;
 }
 
 const struct tsm_fs tsm_fs_posix = {
@@ -169,4 +192,6 @@ const struct tsm_fs tsm_fs_posix = {
     .mmap = posix_mmap,
     .munmap = posix_munmap,
     .lock = posix_lock,
+    .unlock = posix_unlock,
+    .space = posix_space,
 };

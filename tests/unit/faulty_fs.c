@@ -107,10 +107,22 @@ static int faulty_munmap(void *ctx, const uint8_t *p, size_t size)
     return tsm_fs_posix.munmap(NULL, p, size);
 }
 
-static int faulty_lock(void *ctx, int fd)
+static int faulty_lock(void *ctx, int fd, bool wait)
 {
     int e = fault(ctx, FAULTY_LOCK);
-    return e ? e : tsm_fs_posix.lock(NULL, fd);
+    return e ? e : tsm_fs_posix.lock(NULL, fd, wait);
+}
+
+static int faulty_unlock(void *ctx, int fd)
+{
+    (void)ctx;
+    return tsm_fs_posix.unlock(NULL, fd);
+}
+
+static int faulty_space(void *ctx, const char *path, uint64_t *free_bytes, uint64_t *total_bytes)
+{
+    int e = fault(ctx, FAULTY_READ);
+    return e ? e : tsm_fs_posix.space(NULL, path, free_bytes, total_bytes);
 }
 
 void faulty_fs_init(struct faulty_fs *f)
@@ -132,7 +144,9 @@ void faulty_fs_init(struct faulty_fs *f)
                .list = faulty_list,
                .mmap = faulty_mmap,
                .munmap = faulty_munmap,
-               .lock = faulty_lock},
+               .lock = faulty_lock,
+               .unlock = faulty_unlock,
+               .space = faulty_space},
         .kinds = FAULTY_ALL,
         .error = EIO,
     };
