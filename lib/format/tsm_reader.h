@@ -28,6 +28,8 @@ struct tsm_reader {
     uint64_t index_size;
     int64_t tmin, tmax; /* over all entries; tmin > tmax when there are no keys */
     bool sealed;
+    struct tsm_origin *origins; /* what it was made from */
+    size_t norigins;
     struct tsm_tombstones tombstones; /* of this file; empty when there are none */
 };
 
@@ -45,6 +47,9 @@ size_t tsm_reader_entries(const struct tsm_reader *r, size_t i); /* number of en
 struct tsm_entry tsm_reader_entry(const struct tsm_reader *r, size_t i, size_t entry);
 /* Index of the first key >= key (nkeys when none); *found when it is equal. */
 size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *found);
+
+/* The XXH3-64 of everything from the index to the end: the file's own digest in the origins of another. */
+uint64_t tsm_reader_digest(const struct tsm_reader *r);
 
 /* The encoded block of an entry, after its CRC was checked. */
 int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, const uint8_t **p, size_t *len,

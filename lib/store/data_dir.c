@@ -55,6 +55,11 @@ char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint
     return path_below(dir, "data", db, rp, &shard);
 }
 
+char *tsm_path_shard_lock(const char *shard_dir)
+{
+    return tsm_path_join(shard_dir, "lock");
+}
+
 char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard)
 {
     return path_below(dir, "wal", db, rp, &shard);

@@ -14,8 +14,9 @@ char *tsm_path_meta(const char *dir); /* DIR/meta/meta.db */
 char *tsm_path_lock(const char *dir);
 char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp);
 char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard);
+char *tsm_path_shard_lock(const char *shard_dir); /* of compactions and deletes in the shard: SHARD/lock */
 char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
-                   uint64_t shard); /* WAL folder of a shard */
+                   uint64_t shard); /* log folder of a shard */
 
 /* Makes a shard's folder (a path of tsm_path_shard()), and every entry on the way from DIR down durable, also
  * those that were there: whoever made them may have been killed before the fsync. */

@@ -25,6 +25,16 @@ int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *shard, size_t ke
  */
 int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct tsm_err *err);
 
+/* The same in pieces that keep encoded what can stay so, for those who write files: either a whole block that nothing overlaps and no
+ * tombstone cuts (file not NULL, values NULL; its CRC is not checked yet), or decoded values (file NULL). A scan is read either by
+ * tsm_scan_next() or by this. file is NULL and values is NULL at the end. */
+struct tsm_piece {
+    const struct tsm_reader *file;
+    struct tsm_entry entry;
+    const struct tsm_values *values; /* valid until the next call */
+};
+int tsm_scan_piece(struct tsm_scan *sc, struct tsm_piece *piece, struct tsm_err *err);
+
 /* How many values there are in [tmin, tmax]; decodes only the times of blocks that overlap, or are cut by the
  * range or by a tombstone, and of all others reads the headers. */
 int tsm_scan_count(struct tsm_scan *sc, const struct tsm_shard *shard, size_t key, int64_t tmin, int64_t tmax,
