@@ -128,11 +128,6 @@ static void add_series(void *ctx, const struct tsm_mem_series *series)
             add_slice(ctx, series, series->all->items[i]);
 }
 
-static struct tsm_str series_key(const struct tsm_mem_series *s)
-{
-    return tsm_str(s->key, s->key_len);
-}
-
 /* By shard, series key and field separator; the field decides only within a series. */
 static int compare_runs(const void *a, const void *b)
 {
@@ -141,7 +136,7 @@ static int compare_runs(const void *a, const void *b)
         return ra->shard < rb->shard ? -1 : 1;
     if (ra->prefix != rb->prefix)
         return ra->prefix < rb->prefix ? -1 : 1;
-    struct tsm_str x = series_key(ra->series), y = series_key(rb->series);
+    struct tsm_str x = tsm_mem_series_key(ra->series), y = tsm_mem_series_key(rb->series);
     size_t n = x.n < y.n ? x.n : y.n;
     int c = memcmp(x.p, y.p, n);
     if (c == 0 && x.n == y.n) /* of one wide series */
@@ -161,7 +156,7 @@ static int compare_runs(const void *a, const void *b)
 static void make_key(struct tsm_buf *key, const struct tsm_mem_series *series, const struct tsm_column *c)
 {
     tsm_buf_reset(key);
-    tsm_buf_str(key, series_key(series));
+    tsm_buf_str(key, tsm_mem_series_key(series));
     tsm_buf_str(key, TSM_FIELD_SEPARATOR);
     tsm_buf_str(key, c->field->name);
 }
@@ -185,7 +180,8 @@ static int compare_keys(const void *a, const void *b)
 static bool runs_interleave(const struct runs *r)
 {
     for (size_t i = 1; i < r->n; i++) {
-        struct tsm_str x = series_key(r->runs[i - 1].series), y = series_key(r->runs[i].series);
+        struct tsm_str x = tsm_mem_series_key(r->runs[i - 1].series),
+                       y = tsm_mem_series_key(r->runs[i].series);
         if (tsm_str_starts(y, x) && tsm_str_starts(tsm_str(y.p + x.n, y.n - x.n), TSM_FIELD_SEPARATOR))
             return true;
     }
@@ -213,10 +209,10 @@ static void split_runs(struct runs *r)
 /* How many bytes all series keys begin with alike. */
 static size_t common_beginning(const struct runs *r)
 {
-    struct tsm_str first = series_key(r->runs[0].series);
+    struct tsm_str first = tsm_mem_series_key(r->runs[0].series);
     size_t n = first.n;
     for (size_t i = 1; i < r->n && n > 0; i++) {
-        struct tsm_str key = series_key(r->runs[i].series);
+        struct tsm_str key = tsm_mem_series_key(r->runs[i].series);
         if (key.n < n)
             n = key.n;
         if (memcmp(key.p, first.p, n) == 0)
@@ -236,7 +232,7 @@ static void set_prefixes(struct runs *r)
     size_t skip = common_beginning(r);
     struct tsm_str separator = TSM_FIELD_SEPARATOR;
     for (size_t i = 0; i < r->n; i++) {
-        struct tsm_str key = series_key(r->runs[i].series);
+        struct tsm_str key = tsm_mem_series_key(r->runs[i].series);
         uint8_t bytes[8] = {0};
         size_t n = key.n - skip < sizeof bytes ? key.n - skip : sizeof bytes;
         memcpy(bytes, key.p + skip, n);

@@ -18,15 +18,8 @@
 #include "store/column_cut.h"
 #include "base/banned.h"
 
-struct slot {
-    uint64_t hash;
-    struct tsm_mem_series *series; /* NULL: free */
-};
-
 struct tsm_memtable {
-    struct slot *slots;
-    size_t mask; /* number of slots - 1 */
-    size_t used;
+    struct tsm_series_index index; /* of struct tsm_mem_series */
     uint64_t rows, points, slices, columns;
     struct tsm_column_memory memory;
     struct tsm_arena text; /* keys */
@@ -36,7 +29,6 @@ struct tsm_memtable {
 };
 
 enum {
-    FIRST_SLOTS = 1 << 10,
     FLUSH_BYTES_PER_SLICE = 88, /* what a flush needs to sort them: store/flush.c */
     FLUSH_BYTES_PER_COLUMN = 16,
     WIDE = 16, /* columns */
@@ -47,8 +39,7 @@ enum {
 struct tsm_memtable *tsm_memtable_new(void)
 {
     struct tsm_memtable *m = tsm_calloc(1, sizeof *m);
-    m->slots = tsm_calloc(FIRST_SLOTS, sizeof *m->slots);
-    m->mask = FIRST_SLOTS - 1;
+    tsm_series_index_init(&m->index);
     return m;
 }
 
@@ -56,7 +47,7 @@ void tsm_memtable_free(struct tsm_memtable *m)
 {
     if (!m)
         return;
-    tsm_free(m->slots);
+    tsm_series_index_release(&m->index);
     tsm_column_memory_release(&m->memory);
     tsm_arena_release(&m->text);
     tsm_buf_release(&m->key);
@@ -68,43 +59,16 @@ void tsm_memtable_free(struct tsm_memtable *m)
 
 static struct tsm_mem_series *find(const struct tsm_memtable *m, struct tsm_str raw, uint64_t hash)
 {
-    for (size_t i = hash & m->mask;; i = (i + 1) & m->mask) {
-        const struct slot *s = &m->slots[i];
-        if (!s->series)
-            return NULL;
-        if (s->hash == hash && s->series->raw_len == raw.n && memcmp(s->series->raw, raw.p, raw.n) == 0)
-            return s->series;
-    }
-}
-
-static void place(struct tsm_memtable *m, uint64_t hash, struct tsm_mem_series *series)
-{
-    size_t i = hash & m->mask;
-    while (m->slots[i].series)
-        i = (i + 1) & m->mask;
-    m->slots[i] = (struct slot){hash, series};
+    return (struct tsm_mem_series *)tsm_series_index_find(&m->index, raw, hash); /* its first member */
 }
 
 static struct tsm_mem_series *insert(struct tsm_memtable *m, struct tsm_str raw, uint64_t hash,
                                      struct tsm_mem_series *same)
 {
-    if (m->used * 4 >= (m->mask + 1) * 3) {
-        struct slot *old = m->slots;
-        size_t n = m->mask + 1;
-        m->slots = tsm_calloc(n * 2, sizeof *m->slots);
-        m->mask = n * 2 - 1;
-        for (size_t i = 0; i < n; i++)
-            if (old[i].series)
-                place(m, old[i].hash, old[i].series);
-        tsm_free(old);
-    }
     struct tsm_mem_series *s = tsm_slab_alloc(&m->memory.slab, tsm_slab_class(sizeof *s));
-    *s = (struct tsm_mem_series){.raw = tsm_arena_str(&m->text, raw).p, .raw_len = (uint32_t)raw.n};
-    s->key = same ? same->key : s->raw;
-    s->key_len = same ? same->key_len : s->raw_len;
+    *s = (struct tsm_mem_series){.raw = {tsm_arena_str(&m->text, raw).p, (uint32_t)raw.n}};
     s->same = same ? same : s;
-    place(m, hash, s);
-    m->used++;
+    tsm_series_index_insert(&m->index, &s->raw, hash);
     return s;
 }
 
@@ -247,7 +211,7 @@ static void reserve_columns(struct tsm_memtable *m, struct tsm_slice *sl, size_t
 }
 
 _Static_assert(sizeof(struct tsm_column) == TSM_SLAB_MIN, "a column is a cache line");
-_Static_assert(sizeof(struct tsm_mem_series) == TSM_SLAB_MIN, "a series is a cache line");
+_Static_assert(sizeof(struct tsm_mem_series) <= TSM_SLAB_MIN, "a series fits a cache line");
 
 static uint32_t add_column(struct tsm_memtable *m, struct tsm_slice *sl, struct tsm_field_def *def)
 {
@@ -277,7 +241,7 @@ static uint32_t search_column(const struct tsm_memtable_shard *shard, const stru
     const struct tsm_slice *sl = &s->slice;
     struct tsm_field_def *def = NULL;
     if (sl->ncolumns > WIDE) {
-        def = tsm_field_types_find(shard->types, tsm_key_measurement(tsm_str(s->key, s->key_len)), name);
+        def = tsm_field_types_find(shard->types, tsm_key_measurement(tsm_mem_series_key(s)), name);
         if (!def)
             return (uint32_t)NO_COLUMN;
         if (def->column < sl->ncolumns && sl->columns[def->column].field == def)
@@ -340,7 +304,7 @@ static bool resolve(struct tsm_memtable *m, const struct tsm_mem_series *s,
                     struct tsm_buf *cause)
 {
     const struct tsm_slice *sl = &s->slice;
-    struct tsm_str key = tsm_str(s->key, s->key_len);
+    struct tsm_str key = tsm_mem_series_key(s);
     uint32_t expected = 0, usable = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct tsm_field *f = &fields[i];
@@ -392,7 +356,7 @@ static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
             if (column == (uint32_t)NO_COLUMN)
                 column = add_column(m, sl,
                                     tsm_field_types_add(shard->types,
-                                                        tsm_key_measurement(tsm_str(s->key, s->key_len)),
+                                                        tsm_key_measurement(tsm_mem_series_key(s)),
                                                         fields[i].name, fields[i].type));
         }
         tsm_column_add(&m->memory, &sl->columns[column], p->time, fields[i].value);
@@ -422,16 +386,13 @@ void tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
 {
     struct tsm_mem_series *series[TSM_MEMTABLE_GROUP];
     for (size_t i = 0; i < n; i++)
-        __builtin_prefetch(&m->slots[points[i].hash & m->mask]);
+        tsm_series_index_prefetch(&m->index, points[i].hash);
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(tsm_series_index_guess(&m->index, points[i].hash));
     for (size_t i = 0; i < n; i++) {
-        const struct slot *slot = &m->slots[points[i].hash & m->mask];
-        if (slot->series)
-            __builtin_prefetch(slot->series);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const struct slot *slot = &m->slots[points[i].hash & m->mask];
-        if (slot->series)
-            __builtin_prefetch(slot->series->raw);
+        const struct tsm_series_name *guess = tsm_series_index_guess(&m->index, points[i].hash);
+        if (guess)
+            __builtin_prefetch(guess->p);
     }
     for (size_t i = 0; i < n; i++) {
         const struct tsm_point *p = &points[i];
@@ -555,7 +516,7 @@ bool tsm_memtable_empty(const struct tsm_memtable *m)
 
 size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs)
 {
-    return (m->mask + 1) * sizeof *m->slots + tsm_column_memory_bytes(&m->memory) + m->text.bytes +
+    return tsm_series_index_bytes(&m->index) + tsm_column_memory_bytes(&m->memory) + m->text.bytes +
            m->slices * FLUSH_BYTES_PER_SLICE + m->columns * FLUSH_BYTES_PER_COLUMN +
            tsm_column_scratch(&m->memory, jobs);
 }
@@ -563,7 +524,9 @@ size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs)
 void tsm_memtable_each(const struct tsm_memtable *m, void (*each)(void *ctx, const struct tsm_mem_series *s),
                        void *ctx)
 {
-    for (size_t i = 0; i <= m->mask; i++)
-        if (m->slots[i].series && m->slots[i].series->same == m->slots[i].series)
-            each(ctx, m->slots[i].series);
+    for (size_t i = 0; i <= m->index.mask; i++) {
+        const struct tsm_mem_series *s = (struct tsm_mem_series *)m->index.slots[i].entry;
+        if (s && s->same == s)
+            each(ctx, s);
+    }
 }

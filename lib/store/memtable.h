@@ -9,6 +9,7 @@
 
 #include "format/line.h"
 #include "store/column.h"
+#include "store/series_index.h"
 
 /* What a memtable has to know about the shard that a point falls into. */
 struct tsm_memtable_shard {
@@ -31,13 +32,17 @@ struct tsm_slices {
 
 /* A spelling of a series. One cache line. */
 struct tsm_mem_series {
-    const char *raw; /* as written in a line */
-    const char *key; /* the series key: raw itself when it is canonical */
-    uint32_t raw_len, key_len;
+    struct tsm_series_name raw; /* as written in a line */
     struct tsm_mem_series *same; /* the one that holds the columns: for the canonical spelling itself */
     struct tsm_slice slice;      /* of the shard that was written last */
     struct tsm_slices *all;      /* NULL: slice is the only one. Its copy of the current one may be old. */
 };
+
+/* The series key. */
+static inline struct tsm_str tsm_mem_series_key(const struct tsm_mem_series *s)
+{
+    return tsm_str(s->same->raw.p, s->same->raw.n);
+}
 
 struct tsm_memtable;
 

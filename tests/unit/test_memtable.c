@@ -381,7 +381,7 @@ static void find_series(void *ctx, const struct tsm_mem_series *s)
 {
     struct found *f = ctx;
     f->n++;
-    if (tsm_str_eq(tsm_str(s->key, s->key_len), f->key))
+    if (tsm_str_eq(tsm_mem_series_key(s), f->key))
         f->series = s;
 }
 
