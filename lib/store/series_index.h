@@ -5,8 +5,8 @@
  * index. Nothing is ever removed. Finding is inline, as every point of an ingest passes it; in time order each
  * point hits another series, so there are prefetches for whoever looks up many at once.
  *
- * A B-tree costs more in everything but prefix scans, which no tool needs in memory: see tests/bench/series_index.c, which
- * measures both behind one interface.
+ * A B-tree takes less memory and is many times slower in everything but prefix scans, which no tool needs in memory: see
+ * tests/bench/series_index.c, which measures both behind one interface.
  */
 #ifndef TSM_STORE_SERIES_INDEX_H
 #define TSM_STORE_SERIES_INDEX_H
