@@ -76,7 +76,7 @@ $(BUILD)/interop/%: $(BUILD)/tests/interop/%.o $(LIB)
 # Without the library, which generate does not need and load must not: it stands for other people's clients.
 $(BUILD)/bench/load: LDLIBS = -lcurl
 $(BUILD)/bench/generate: LDLIBS = -lm
-$(BUILD)/bench/codec $(BUILD)/bench/series_index: $(LIB)
+$(BUILD)/bench/codec $(BUILD)/bench/series_index $(BUILD)/bench/decode_merge $(BUILD)/bench/live: $(LIB)
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -1,10 +1,12 @@
 /*
  * tests/bench/generate.c: the data set of the measurements, as line protocol or CSV on stdout.
  *
- *   generate [--devices N] [--rows N] [--order device|time] [--format line|csv] [--seed S]
+ *   generate [--devices N] [--rows N] [--step SECONDS] [--order device|time|shuffled] [--late PERCENT]
+ *            [--format line|csv] [--seed S]
  *
- * Every device has --rows rows, one second apart; the rows come device by device or second by second. A row
- * is a function of seed, device and row number alone, so both orders and both formats hold the same points.
+ * Every device has --rows rows, --step seconds apart (default 1). They come device by device, or in the order of time, where
+ * --late PERCENT of the rows arrive up to a day after their time, or in no order at all. A row is a function of seed, device and
+ * row number alone, so all orders and both formats hold the same points.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -25,6 +27,7 @@ enum {
     TIME_LEN = 19,         /* digits of a timestamp in nanoseconds */
     ROOM = 256,            /* more than the longest row */
     FLUSH_AT = 1 << 20,
+    DAY = 86400, /* seconds */
 };
 
 static const int64_t start_time = 1577836800; /* 2020-01-01T00:00:00Z */
@@ -39,8 +42,14 @@ struct device {
     char s[95]; /* everything before the first field */
 };
 
+/* Rows that arrive late, by the row number at which they do. */
+struct waiting {
+    uint64_t *rows; /* device << 24 | row */
+    size_t n, cap;
+};
+
 struct generator {
-    uint64_t devices, rows, seed;
+    uint64_t devices, rows, step, late, seed;
     bool csv;
     struct text humidity[GAUSS_SLOTS];
     struct text temperature[256];
@@ -103,7 +112,7 @@ static void prepare(struct generator *g)
     }
     for (size_t i = 0; i < g->rows; i++) {
         char digits[40];
-        snprintf(digits, sizeof digits, "%" PRId64 "000000000", start_time + (int64_t)i);
+        snprintf(digits, sizeof digits, "%" PRId64 "000000000", start_time + (int64_t)(i * g->step));
         memcpy(g->times + i * TIME_LEN, digits, TIME_LEN);
     }
 }
@@ -139,9 +148,77 @@ static void put_row(struct generator *g, uint64_t device, uint64_t row)
         flush(g);
 }
 
+static void *allocate(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+    if (!p) {
+        fputs("generate: out of memory\n", stderr);
+        exit(1);
+    }
+    return p;
+}
+
+static void wait_until(struct waiting *w, uint64_t device, uint64_t row)
+{
+    if (w->n == w->cap) {
+        w->cap = w->cap ? 2 * w->cap : 64;
+        w->rows = realloc(w->rows, w->cap * sizeof *w->rows);
+        if (!w->rows) {
+            fputs("generate: out of memory\n", stderr);
+            exit(1);
+        }
+    }
+    w->rows[w->n++] = device << 24 | row;
+}
+
+static void put_by_device(struct generator *g)
+{
+    for (uint64_t device = 0; device < g->devices; device++)
+        for (uint64_t row = 0; row < g->rows; row++)
+            put_row(g, device, row);
+}
+
+static void put_by_time(struct generator *g)
+{
+    struct waiting *waiting = allocate(g->rows + 1, sizeof *waiting);
+    uint64_t most = DAY / g->step ? DAY / g->step : 1;
+    for (uint64_t row = 0; row <= g->rows; row++) {
+        for (size_t i = 0; i < waiting[row].n; i++)
+            put_row(g, waiting[row].rows[i] >> 24, waiting[row].rows[i] & 0xffffff);
+        free(waiting[row].rows);
+        for (uint64_t device = 0; device < g->devices && row < g->rows; device++) {
+            uint64_t x = mix(~g->seed ^ (device << 24) ^ row);
+            uint64_t arrival = row + 1 + (x >> 32) % most;
+            if (x % 100 < g->late)
+                wait_until(&waiting[arrival < g->rows ? arrival : g->rows], device, row);
+            else
+                put_row(g, device, row);
+        }
+    }
+    free(waiting);
+}
+
+static void put_shuffled(struct generator *g)
+{
+    uint64_t n = g->devices * g->rows;
+    uint64_t *all = allocate(n, sizeof *all);
+    for (uint64_t i = 0; i < n; i++)
+        all[i] = i;
+    for (uint64_t i = n; i > 1; i--) {
+        uint64_t k = mix(g->seed ^ i) % i, other = all[k];
+        all[k] = all[i - 1];
+        all[i - 1] = other;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        put_row(g, all[i] / g->rows, all[i] % g->rows);
+    free(all);
+}
+
 static void usage(void)
 {
-    fputs("usage: generate [--devices N] [--rows N] [--order device|time] [--format line|csv] [--seed S]\n",
+    fputs("usage: generate [--devices N] [--rows N] [--step SECONDS] [--order device|time|shuffled] [--late "
+          "PERCENT]\n"
+          "                [--format line|csv] [--seed S]\n",
           stderr);
     exit(2);
 }
@@ -160,10 +237,11 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"devices", required_argument, NULL, 'd'}, {"rows", required_argument, NULL, 'r'},
+        {"step", required_argument, NULL, 'i'},    {"late", required_argument, NULL, 'l'},
         {"order", required_argument, NULL, 'o'},   {"format", required_argument, NULL, 'f'},
         {"seed", required_argument, NULL, 's'},    {0}};
-    static struct generator g = {.devices = 10000, .rows = 1000, .seed = 1};
-    bool by_time = false;
+    static struct generator g = {.devices = 10000, .rows = 1000, .step = 1, .seed = 1};
+    void (*put)(struct generator * g) = put_by_device;
     int c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -175,9 +253,18 @@ int main(int argc, char **argv)
             g.rows = number(optarg, 1 << 24);
             break;
         case 'o':
-            by_time = strcmp(optarg, "time") == 0;
-            if (!by_time && strcmp(optarg, "device") != 0)
+            put = strcmp(optarg, "device") == 0     ? put_by_device
+                  : strcmp(optarg, "time") == 0     ? put_by_time
+                  : strcmp(optarg, "shuffled") == 0 ? put_shuffled
+                                                    : NULL;
+            if (!put)
                 usage();
+            break;
+        case 'i':
+            g.step = number(optarg, 7 * DAY);
+            break;
+        case 'l':
+            g.late = number(optarg, 100);
             break;
         case 'f':
             g.csv = strcmp(optarg, "csv") == 0;
@@ -191,27 +278,18 @@ int main(int argc, char **argv)
             usage();
         }
     }
-    if (optind != argc)
+    if (optind != argc || g.step == 0 || (g.late && put != put_by_time))
         usage();
 
-    g.out = malloc(FLUSH_AT + 2 * ROOM);
-    g.device = malloc((size_t)(g.devices ? g.devices : 1) * sizeof *g.device);
-    g.times = malloc((size_t)(g.rows ? g.rows : 1) * TIME_LEN);
-    if (!g.out || !g.device || !g.times) {
-        fputs("generate: out of memory\n", stderr);
-        return 1;
-    }
+    g.out = allocate(FLUSH_AT + 2 * ROOM, 1);
+    g.device = allocate(g.devices, sizeof *g.device);
+    g.times = allocate(g.rows, TIME_LEN);
     prepare(&g);
     if (g.csv) {
         static const char header[] = "time,devgroup,devid,devname,humidity,temperature\n";
         add(&g, header, sizeof header - 1);
     }
-    for (uint64_t outer = 0; outer < (by_time ? g.rows : g.devices); outer++) {
-        for (uint64_t inner = 0; inner < (by_time ? g.devices : g.rows); inner++) {
-            uint64_t device = by_time ? inner : outer, row = by_time ? outer : inner;
-            put_row(&g, device, row);
-        }
-    }
+    put(&g);
     flush(&g);
     return 0;
 }
