@@ -15,21 +15,17 @@ import sys
 import time
 import urllib.request
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../interop")]
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
+                os.path.join(os.path.dirname(os.path.abspath(__file__)), "../interop")]
 sys.dont_write_bytecode = True
 
 import influxd  # noqa: E402
+from results import (BENCH, BUILD, DEVICES, HERE, MEMORY_LIMIT, ROWS, WORK, Results, fresh, megabytes, ratio, say,  # noqa: E402
+                     seconds)
 from measure import (Failed, bytes_below, cpu_of, files_below, median_run, peak_memory_of, run, settle)  # noqa: E402
 
-BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
-BENCH = os.path.join(BUILD, "bench")
-WORK = os.environ["BENCH_WORK"] = os.path.join(BENCH, "work")
-DEVICES = int(os.environ.get("DEVICES", 10000))
-ROWS = int(os.environ.get("ROWS", 1000))
 REPEAT = int(os.environ.get("REPEAT", 5))
 INFLUX_REPEAT = int(os.environ.get("INFLUX_REPEAT", 3))
-MEMORY_LIMIT = 512 << 20
 DUCK_VERSION = "1.5.6-r.1"
 
 RANGE = "time >= '2020-01-01T00:00:00Z' AND time < '2020-01-01T00:10:00Z'"
@@ -52,60 +48,6 @@ QUERIES = [
      "SELECT epoch_ns(time_bucket(INTERVAL '1 minute', time)) AS t, count(humidity), sum(humidity), avg(humidity) "
      "FROM devices WHERE %s GROUP BY t" % DUCK_RANGE),
 ]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def fresh(name):
-    path = os.path.join(WORK, name)
-    shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path)
-    return path
-
-
-class Results:
-    """Figures by name, and the goals that they are measured against."""
-
-    def __init__(self):
-        self.tables = []
-        self.goals = []
-        self.figures = {}
-
-    def table(self, title, head):
-        self.tables.append((title, head, []))
-        say("== " + title)
-
-    def row(self, name, cells):
-        self.tables[-1][2].append([name] + ["-" if c is None else c for c in cells])
-        say("   " + " | ".join(self.tables[-1][2][-1]))
-
-    def goal(self, text, value, reached):
-        self.goals.append((text, value, reached))
-
-    def markdown(self):
-        lines = []
-        goals = [["goal", "measured", "reached"]] + [[t, v, "yes" if r else "NO"] for t, v, r in self.goals]
-        for title, head, rows in self.tables + [("Goals", goals[0], goals[1:])]:
-            widths = [max(len(r[i]) for r in [head] + rows) for i in range(len(head))]
-            lines += ["", "### " + title, ""]
-            lines.append("| " + " | ".join(c.ljust(w) for c, w in zip(head, widths)) + " |")
-            lines.append("|" + "|".join("-" * (w + 2) for w in widths) + "|")
-            lines += ["| " + " | ".join(c.ljust(w) for c, w in zip(r, widths)) + " |" for r in rows]
-        return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def megabytes(n):
-    return None if n is None else "%.1f MB" % (n / 1e6)
-
-
-def seconds(s):
-    return None if s is None else "%.3f s" % s if s < 10 else "%.1f s" % s
-
-
-def ratio(a, b):
-    return None if a is None or not b else "%.1f" % (a / b)
 
 
 # ---- ingest -------------------------------------------------------------------------------------
@@ -368,18 +310,7 @@ def main():
     finally:
         if not os.environ.get("KEEP"):
             shutil.rmtree(WORK, ignore_errors=True)
-    text = results.markdown()
-    with open(os.path.join(BENCH, "results.md"), "w") as f:
-        f.write(text)
-    with open(os.path.join(BENCH, "results.json"), "w") as f:
-        json.dump({"devices": DEVICES, "rows": ROWS, "figures": results.figures, "wrong": wrong,
-                   "goals": [{"goal": t, "measured": v, "reached": bool(r)} for t, v, r in results.goals]}, f, indent=1)
-    print(text)
-    for line in wrong:
-        print("WRONG ANSWER: " + line)
-    print("%d of %d goals reached, in %.0f s; also in %s" % (sum(bool(g[2]) for g in results.goals), len(results.goals),
-                                                             time.monotonic() - start, os.path.join(BENCH, "results.md")))
-    return 1 if wrong else 0
+    return results.finish("results", wrong, time.monotonic() - start)
 
 
 if __name__ == "__main__":
