@@ -1,0 +1,257 @@
+/*
+ * tests/unit/power_run.c: a data directory on a disk that loses its power, again and again, against an oracle.
+ *
+ * Everything random comes from the seed. The engine flushes in a thread of its own, so that the order of calls may differ
+ * between two runs of one seed; mostly it does not.
+ */
+#include "power_run.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "power_oracle.h"
+#include "store/data_dir.h"
+#include "store/engine.h"
+
+#define DIR "/data"
+
+struct run {
+    const struct power_run_options *opt;
+    struct power_run_figures *figures;
+    struct power_disk *disk;
+    const struct tsm_fs *fs;
+    struct oracle *oracle;
+    struct tsm_engine *engine; /* NULL: none is open */
+    uint64_t random;
+    char *message;
+    size_t size;
+    bool bad;
+    oracle_found found;
+};
+
+static int below(struct run *r, int n)
+{
+    return (int)power_below(&r->random, (uint64_t)n);
+}
+
+static void say(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct run *r, const char *format, ...)
+{
+    if (!r->opt->log)
+        return;
+    va_list args;
+    va_start(args, format);
+    fprintf(r->opt->log, "%6ld %6ld ", power_disk_changes(r->disk), power_disk_calls(r->disk));
+    vfprintf(r->opt->log, format, args);
+    fputc('\n', r->opt->log);
+    va_end(args);
+}
+
+static void complain(struct run *r, const char *what, const char *cause)
+{
+    if (r->bad)
+        return;
+    r->bad = true;
+    snprintf(r->message, r->size, "%s: %.900s", what, cause);
+}
+
+/* The disk does not work, on purpose: an error is no surprise. */
+static bool is_down(const struct run *r)
+{
+    return power_disk_is_off(r->disk) || power_disk_has_failed(r->disk);
+}
+
+/* True when the call succeeded; what may not fail and did is noted. */
+static bool went_well(struct run *r, const char *what, int rc, const struct tsm_err *err)
+{
+    if (rc == TSM_OK)
+        return true;
+    say(r, "%s: %s", what, err->msg);
+    if (!is_down(r))
+        complain(r, what, err->msg);
+    return false;
+}
+
+/* ---- reading ---- */
+
+static void check(struct run *r, const char *when, enum oracle_strictness strictness)
+{
+    char why[512] = "";
+    r->figures->reads++;
+    bool ok = oracle_read(r->fs, DIR, r->found, why, sizeof why);
+    if (!ok && is_down(r))
+        return;
+    if (!ok || !oracle_check(r->oracle, r->found, strictness, why, sizeof why))
+        complain(r, when, why);
+}
+
+/* ---- the work of a life ---- */
+
+static void on_reject(void *ctx, uint32_t line, struct tsm_str text, const char *cause)
+{
+    (void)line;
+    (void)text;
+    complain(ctx, "rejected", cause);
+}
+
+static bool open_engine(struct run *r)
+{
+    struct tsm_err err;
+    struct tsm_engine_options opt = {
+        .dir = DIR, .database = ORACLE_DB, .holder = "test", .memory = 1 << 20, .jobs = 1};
+    r->figures->opens++;
+    int rc = tsm_engine_open(r->fs, &opt, &r->engine, &err);
+    say(r, "open: %d", rc);
+    return went_well(r, "open the writer", rc, &err);
+}
+
+/* Lines in one of several orders. */
+static void make_lines(struct run *r, struct tsm_buf *text)
+{
+    int order = below(r, 5), at = below(r, ORACLE_TIMES), s = below(r, ORACLE_SERIES);
+    int n = below(r, 8) ? 1 + below(r, 40) : 1 + below(r, 1500);
+    for (int i = 0; i < n; i++) {
+        switch (order) {
+        case 0: /* series by series */
+            if (++at >= ORACLE_TIMES) {
+                at = 0;
+                s = (s + 1) % ORACLE_SERIES;
+            }
+            break;
+        case 1: /* in time order */
+        case 2:
+            s = (s + 1) % ORACLE_SERIES;
+            at = (at + (s == 0)) % ORACLE_TIMES;
+            break;
+        case 3: /* near each other */
+            s = below(r, ORACLE_SERIES);
+            at = (at + below(r, 9) + ORACLE_TIMES - 4) % ORACLE_TIMES;
+            break;
+        default:
+            s = below(r, ORACLE_SERIES);
+            at = below(r, ORACLE_TIMES);
+        }
+        oracle_write(r->oracle, text, s, at, (unsigned)(1 + below(r, (1 << ORACLE_FIELDS) - 1)));
+    }
+    r->figures->points += (unsigned long)n;
+}
+
+static bool write_batch(struct run *r)
+{
+    struct tsm_buf text = {0};
+    struct tsm_points points = {0};
+    struct tsm_line_options opt = {.unit = 1};
+    struct tsm_err err;
+    make_lines(r, &text);
+    tsm_line_parse(tsm_buf_view(&text), &opt, &points, on_reject, r);
+    say(r, "write %zu points", points.n);
+    int rc = tsm_engine_write(r->engine, &points, on_reject, r, &err);
+    r->figures->writes++;
+    tsm_points_release(&points);
+    tsm_buf_release(&text);
+    return went_well(r, "write", rc, &err);
+}
+
+static bool flush(struct run *r)
+{
+    struct tsm_err err;
+    int rc = tsm_engine_sync(r->engine, &err);
+    say(r, "sync: %d", rc);
+    r->figures->flushes++;
+    if (rc == TSM_OK)
+        oracle_acknowledge(r->oracle);
+    return went_well(r, "sync", rc, &err);
+}
+
+static bool reopen(struct run *r)
+{
+    if (below(r, 2) && !flush(r))
+        return false;
+    say(r, "close");
+    tsm_engine_close(r->engine); /* what it did not sync may be lost, as when it is killed */
+    r->engine = NULL;
+    oracle_forsake(r->oracle);
+    check(r, "after the writer was closed", ORACLE_ANY);
+    return !r->bad && open_engine(r);
+}
+
+/* Works until the disk does not, or is done. */
+static void work(struct run *r)
+{
+    if (!open_engine(r))
+        return;
+    for (int i = 4 + below(r, 20); i > 0 && !r->bad && !is_down(r); i--) {
+        int what = below(r, 100);
+        bool ok = true;
+        if (what < 60)
+            ok = write_batch(r);
+        else if (what < 85)
+            ok = flush(r);
+        else if (what < 95)
+            check(r, "while the writer works", ORACLE_ANY);
+        else
+            ok = reopen(r);
+        if (!ok)
+            return;
+    }
+}
+
+static void live(struct run *r)
+{
+    bool faults = r->opt->error != 0;
+    static const int ranges[] = {10, 40, 100, 300};
+    long at = 1 + below(r, ranges[below(r, 4)]);
+    if (faults)
+        power_disk_plan_failure(r->disk, r->opt->fail_at ? r->opt->fail_at : at, r->opt->error,
+                                r->opt->for_good);
+    else
+        power_disk_plan_cut(r->disk, at);
+    work(r);
+    say(r, "down: %d", is_down(r));
+    r->figures->late_cuts += !is_down(r);
+    tsm_engine_close(r->engine);
+    r->engine = NULL;
+    if (r->bad)
+        return;
+    if (faults) { /* it works again, and nothing that the process knew is left */
+        power_disk_plan_failure(r->disk, 0, 0, false);
+        r->figures->faults++;
+    }
+    oracle_forsake(r->oracle);
+    bool cut = !faults || below(r, 2);
+    if (cut) {
+        power_disk_cut(r->disk, power_random(&r->random));
+        r->figures->cuts++;
+        say(r, "cut");
+    }
+    check(r, faults ? "after a failure" : "after a cut", ORACLE_ANY);
+    if (!r->bad && cut)
+        oracle_settle(r->oracle, r->found, &r->figures->kept_pending, &r->figures->lost_pending);
+}
+
+bool power_run(const struct power_run_options *opt, struct power_run_figures *figures, char *message,
+               size_t size)
+{
+    struct run *r = tsm_calloc(1, sizeof *r);
+    *r = (struct run){.opt = opt, .figures = figures, .message = message, .size = size, .random = opt->seed};
+    r->disk = power_disk_new();
+    r->fs = power_disk_fs(r->disk);
+    r->oracle = oracle_new();
+    if (opt->lie)
+        power_disk_lie(r->disk);
+    for (int i = 0; i < opt->lives && !r->bad; i++)
+        live(r);
+    if (r->bad && opt->log) {
+        power_disk_print_trace(r->disk, opt->log);
+        power_disk_print_tree(r->disk, opt->log);
+    }
+    if (r->bad && opt->keep && !power_disk_export(r->disk, opt->keep))
+        fprintf(stderr, "%s: cannot be written\n", opt->keep);
+    bool ok = !r->bad;
+    oracle_free(r->oracle);
+    power_disk_free(r->disk);
+    tsm_free(r);
+    return ok;
+}

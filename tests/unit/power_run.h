@@ -1,0 +1,38 @@
+/*
+ * tests/unit/power_run.h: a data directory on a disk that loses its power, again and again, against an oracle.
+ *
+ * One run is several lives of one directory. A life opens a writer, which takes the log that it finds, and does random
+ * work: batches in order, late and rewritten, flushes, compactions, deletes, readers. It ends with a cut at a random change
+ * of the disk. Then the directory is read: for each series, field and time there must be what was acknowledged last, or
+ * what was begun after that and not acknowledged; what was acknowledged as deleted or overwritten must not be back; and
+ * nothing may be there that was never written. What was found is what the next life has to keep.
+ */
+#ifndef TESTS_POWER_RUN_H
+#define TESTS_POWER_RUN_H
+
+#include "power_fs.h"
+
+struct power_run_options {
+    uint64_t seed;
+    int lives;
+    bool lie;         /* the disk forgets to sync: something must get lost */
+    int error;        /* not 0: instead of a cut, one call fails with this errno value … */
+    bool for_good;    /* … and all that follow */
+    long fail_at;     /* the call that fails; 0: a random one */
+    FILE *log;        /* what is done, in words; may be NULL */
+    const char *keep; /* where to copy the directory when something is wrong; may be NULL */
+};
+
+/* Added to by each run. */
+struct power_run_figures {
+    unsigned long cuts, faults, writes, points, flushes, compactions, deletes, reads, opens;
+    unsigned long late_cuts;    /* planned for a change that never came: the power went between two calls */
+    unsigned long lost_pending; /* values that were not acknowledged and not there */
+    unsigned long kept_pending; /* … and there */
+};
+
+/* False: message (of at most size bytes) says what is wrong. */
+bool power_run(const struct power_run_options *opt, struct power_run_figures *figures, char *message,
+               size_t size);
+
+#endif
