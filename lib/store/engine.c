@@ -250,7 +250,6 @@ static void *flush_main(void *arg)
     };
     struct tsm_err err = {0};
     int rc = tsm_flush_run(&f, &err);
-    uint64_t rows = tsm_memtable_rows(e->frozen);
     tsm_memtable_free(e->frozen);
     e->frozen = NULL;
     pthread_mutex_lock(&e->mutex);
@@ -258,7 +257,8 @@ static void *flush_main(void *arg)
     e->stats.files += f.files;
     e->stats.file_bytes += f.file_bytes;
     if (rc == TSM_OK) {
-        e->stats.durable_rows += rows;
+        e->stats.durable_rows = e->frozen_rows;
+        e->durable_mark = e->frozen_mark;
     } else {
         e->code = rc;
         e->err = err;
@@ -303,6 +303,8 @@ int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
         return rc;
     e->frozen_bytes = tsm_memtable_bytes(e->active, e->jobs);
     e->frozen = e->active;
+    e->frozen_rows = e->counts.rows;
+    e->frozen_mark = e->mark; /* the batch that is just being written is not in it as a whole */
     e->active = tsm_memtable_new();
     if (e->dry_run) {
         tsm_memtable_free(e->frozen);
@@ -405,7 +407,6 @@ int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_r
                      struct tsm_err *err)
 {
     struct writing w = {e, reject, ctx};
-    struct tsm_memtable_counts counts = {0};
     size_t budget = 0;
     int rc = check_failure(e, err);
     if (rc == TSM_OK)
@@ -427,14 +428,28 @@ int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_r
         }
         if (rc != TSM_OK)
             break;
-        tsm_memtable_write(e->active, batch, &batch->points[from], shards, n, &counts, count_series,
+        tsm_memtable_write(e->active, batch, &batch->points[from], shards, n, &e->counts, count_series,
                            count_reject, &w);
         rc = keep_budget(e, budget, err);
     }
-    e->stats.points += counts.points;
-    e->stats.rows += counts.rows;
-    e->stats.dropped_fields += counts.dropped_fields;
+    e->mark += rc == TSM_OK && batch->n > 0;
     return rc;
+}
+
+uint64_t tsm_engine_mark(const struct tsm_engine *e)
+{
+    return e->mark;
+}
+
+uint64_t tsm_engine_durable(struct tsm_engine *e)
+{
+    bool nothing = tsm_memtable_empty(e->active) && !flush_is_running(e); /* all of it was rejected */
+    pthread_mutex_lock(&e->mutex);
+    if (nothing && e->code == TSM_OK)
+        e->durable_mark = e->mark;
+    uint64_t mark = e->durable_mark;
+    pthread_mutex_unlock(&e->mutex);
+    return mark;
 }
 
 void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st)
@@ -443,5 +458,8 @@ void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st)
     pthread_mutex_lock(&shared->mutex);
     *st = e->stats;
     pthread_mutex_unlock(&shared->mutex);
+    st->points = e->counts.points;
+    st->rows = e->counts.rows;
+    st->dropped_fields = e->counts.dropped_fields;
     st->series = tsm_distinct_count(&e->series);
 }

@@ -45,7 +45,7 @@ struct tsm_engine_stats {
 int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *opt, struct tsm_engine **e,
                     struct tsm_err *err);
 
-/* Takes in a batch. Points that cannot be stored (invalid key, field type conflict, outside the retention
+/* Takes in a batch; an empty one gives occasion for what is due by the clock. Points that cannot be stored (invalid key, field type conflict, outside the retention
  * policy) go to reject with influxd's message; when some fields of a point conflict the whole point is
  * rejected. The batch's texts may be freed after the return. An error means that a flush failed: nothing
  * later will succeed. */
@@ -54,6 +54,13 @@ int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_r
 
 /* Flushes everything and waits until it is fsynced and visible. */
 int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err);
+
+/* How far the input is durable: tsm_engine_mark() gives a number for what has been written so far, never one below an
+ * earlier one, and it is durable (in TSM files or in the fsynced log) once tsm_engine_durable() gives that number or a
+ * larger one. Batches that were written later may be durable before. Called by the thread that writes. */
+uint64_t tsm_engine_mark(const struct tsm_engine *e);
+uint64_t tsm_engine_durable(struct tsm_engine *e);
+
 void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st);
 /* Releases; what was not synced is lost (it was never acknowledged). */
 void tsm_engine_close(struct tsm_engine *e);

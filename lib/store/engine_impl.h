@@ -39,6 +39,8 @@ struct tsm_engine {
     struct tsm_engine_shard *current; /* of the last point */
 
     struct tsm_memtable *active;
+    struct tsm_memtable_counts counts; /* of all that was written */
+    uint64_t mark;                     /* batches that were written */
     struct tsm_distinct series;
     size_t frozen_bytes; /* of the memtable that was frozen last */
 
@@ -48,6 +50,8 @@ struct tsm_engine {
     bool flushing; /* the thread was started and not joined */
     bool done;     /* it has ended */
     struct tsm_memtable *frozen;
+    uint64_t frozen_rows, frozen_mark; /* counted from the beginning to its end */
+    uint64_t durable_mark;
     struct tsm_flush_shard **flush_shards;
     size_t nflush_shards;
     int code; /* the first failure; nothing is written after it */

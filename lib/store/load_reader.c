@@ -13,7 +13,7 @@
 
 enum {
     LONGEST_LINE = 32 << 20,
-    WAIT_MS = 100,   /* between looks at whether to stop, while a pipe is silent */
+    WAIT_MS = 100,   /* of a silent pipe, after which an empty piece is handed out */
     SILENCE_MS = 10, /* of a pipe, after which what has come is taken */
 };
 
@@ -74,8 +74,8 @@ static bool wait_for_text(const struct tsm_load_reader *r, int ms)
     return n > 0 || (n < 0 && errno != EINTR);
 }
 
-/* Reads up to max more bytes behind text. Of a pipe that falls silent it takes what has come: lines without a
- * timestamp get that of their arrival. */
+/* Reads up to max more bytes behind text. Of a pipe that falls silent it takes what has come, which may be nothing:
+ * lines without a timestamp get that of their arrival. */
 static int read_more(struct tsm_load_reader *r, struct tsm_buf *text, size_t max, bool *eof,
                      struct tsm_err *err)
 {
@@ -86,11 +86,8 @@ static int read_more(struct tsm_load_reader *r, struct tsm_buf *text, size_t max
             *eof = true;
             break;
         }
-        if (!wait_for_text(r, text->len > start ? SILENCE_MS : WAIT_MS)) {
-            if (text->len > start)
-                break;
-            continue;
-        }
+        if (!wait_for_text(r, text->len > start ? SILENCE_MS : WAIT_MS))
+            break;
         int rc = tsm_input_read(r->input, text, max - (text->len - start), eof, err);
         if (rc != TSM_OK)
             return rc;
@@ -102,20 +99,22 @@ static int read_more(struct tsm_load_reader *r, struct tsm_buf *text, size_t max
     return TSM_OK;
 }
 
-/* Reads the header of a CSV file; what follows it goes to carry. */
+/* Reads the header of a CSV file; what follows it goes to carry. While it has not come, before_header stays. */
 static int read_header(struct tsm_load_reader *r, struct tsm_err *err)
 {
     bool eof = false;
     const char *newline = NULL;
     while (!eof && !newline) {
+        size_t before = r->carry.len;
         int rc = read_more(r, &r->carry, r->piece, &eof, err);
-        if (rc != TSM_OK)
+        if (rc != TSM_OK || (!eof && r->carry.len == before))
             return rc;
         newline = r->carry.len ? memchr(r->carry.data, '\n', r->carry.len) : NULL;
         if (!newline && r->carry.len > r->longest)
             return tsm_err_set(err, TSM_EPARSE, "%s:1: the header is longer than %zu bytes", r->file->name,
                                r->longest);
     }
+    r->before_header = false;
     if (want_stop(r))
         tsm_buf_reset(&r->carry);
     if (r->carry.len == 0)
@@ -157,7 +156,8 @@ static int open_next(struct tsm_load_reader *r, bool *opened, struct tsm_err *er
     f->name = tsm_arena_str(&r->arena, tsm_str_of(name)).p;
     f->next = r->files;
     r->files = r->file = f;
-    return r->opt->csv ? read_header(r, err) : TSM_OK;
+    r->before_header = r->opt->csv;
+    return TSM_OK;
 }
 
 static void close_current(struct tsm_load_reader *r)
@@ -188,14 +188,16 @@ static int fill(struct tsm_load_reader *r, struct tsm_load_piece *p, bool *end, 
     tsm_buf_add(text, r->carry.data, r->carry.len);
     tsm_buf_reset(&r->carry);
     for (size_t want = r->piece;;) {
+        size_t before = text->len;
         if (want > text->len)
             rc = read_more(r, text, want - text->len, end, err);
+        bool silent = rc == TSM_OK && !*end && want > before && text->len == before;
         if (text->len >= want)
             want = 2 * want < r->longest ? 2 * want : r->longest + 1;
         if (r->skipping)
             skip_line(r, text);
         if (r->skipping) {
-            if (*end || rc != TSM_OK)
+            if (*end || silent || rc != TSM_OK)
                 return rc;
             continue;
         }
@@ -203,7 +205,7 @@ static int fill(struct tsm_load_reader *r, struct tsm_load_piece *p, bool *end, 
             return rc;
         size_t whole = r->file->csv ? tsm_csv_records(tsm_buf_view(text))
                                     : tsm_line_records(tsm_buf_view(text));
-        if (rc != TSM_OK || *end || whole) { /* an unfinished last line is not known to be whole */
+        if (rc != TSM_OK || *end || whole || silent) { /* an unfinished last line is not known to be whole */
             if (!*end && rc == TSM_OK)
                 tsm_buf_add(&r->carry, text->data + whole, text->len - whole);
             text->len = whole;
@@ -230,8 +232,13 @@ void tsm_load_reader_next(struct tsm_load_reader *r, struct tsm_load_piece *p)
         p->end = !opened || p->code != TSM_OK;
         p->first = true;
     }
+    if (!p->end && r->before_header) {
+        p->code = read_header(r, &p->err);
+        p->end = p->code != TSM_OK;
+        p->first = true;
+    }
     p->file = r->file;
-    if (p->end)
+    if (p->end || r->before_header)
         return;
     p->code = fill(r, p, &end, &p->err);
     p->now = tsm_now();

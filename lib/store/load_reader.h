@@ -27,6 +27,7 @@ struct tsm_load_reader {
     struct tsm_load_file *files; /* all, newest first */
     struct tsm_buf carry;        /* text behind the last whole line */
     bool skipping;               /* the rest of a line that is too long */
+    bool before_header;          /* of a CSV file that has been opened */
     bool stopped;
     atomic_bool quit; /* nobody wants more */
     uint64_t input_bytes, input_total;
@@ -50,7 +51,8 @@ struct tsm_load_piece {
 /* Checks that all files can be opened. */
 int tsm_load_reader_init(struct tsm_load_reader *r, const struct tsm_fs *fs,
                          const struct tsm_load_options *opt, size_t piece, struct tsm_err *err);
-/* Fills an empty piece with the next text. */
+/* Fills an empty piece with the next text. When a pipe is silent for a while the piece stays empty: whoever writes
+ * has things to do by the clock. */
 void tsm_load_reader_next(struct tsm_load_reader *r, struct tsm_load_piece *p);
 void tsm_load_reader_release(struct tsm_load_reader *r);
 
