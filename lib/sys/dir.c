@@ -121,7 +121,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int tsm_fs_list(const struct tsm_fs *fs, const char *dir, struct tsm_names *out, struct tsm_err *err)
+static int list_once(const struct tsm_fs *fs, const char *dir, struct tsm_names *out, struct tsm_err *err)
 {
     *out = (struct tsm_names){0};
     int r = fs->list(fs->ctx, dir, add_name, out);
@@ -131,6 +131,32 @@ int tsm_fs_list(const struct tsm_fs *fs, const char *dir, struct tsm_names *out,
     }
     tsm_sort(out->names, out->n, sizeof *out->names, compare_names);
     return TSM_OK;
+}
+
+static bool same_names(const struct tsm_names *a, const struct tsm_names *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (strcmp(a->names[i], b->names[i]) != 0)
+            return false;
+    return true;
+}
+
+int tsm_fs_list(const struct tsm_fs *fs, const char *dir, struct tsm_names *out, struct tsm_err *err)
+{
+    enum { MAX_LISTINGS = 20 };
+    struct tsm_names before;
+    int r = list_once(fs, dir, out, err);
+    for (int i = 1; i < MAX_LISTINGS && r == TSM_OK; i++) {
+        before = *out;
+        r = list_once(fs, dir, out, err);
+        bool same = r == TSM_OK && same_names(&before, out);
+        tsm_names_release(&before);
+        if (same)
+            break;
+    }
+    return r;
 }
 
 void tsm_names_release(struct tsm_names *l)

@@ -103,7 +103,8 @@ int tsm_fs_remove_tree(const struct tsm_fs *fs, const char *path, struct tsm_err
 int tsm_fs_make_dirs(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
 bool tsm_fs_exists(const struct tsm_fs *fs, const char *path);
 /* Names in dir, sorted bytewise, each terminated and owned by the list. A missing directory gives
- * TSM_ENOTFOUND. */
+ * TSM_ENOTFOUND. The directory is listed until two listings agree: a single one, made while a file is renamed or another one takes
+ * the place of several, may show neither the old names nor the new one. */
 struct tsm_names {
     char **names;
     size_t n, cap;

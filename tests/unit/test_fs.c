@@ -180,6 +180,36 @@ static void the_lock_excludes_and_names_its_holder(void **state)
     tsm_lock_release(&second);
 }
 
+/* A listing that runs while b is renamed to a: it has passed a's place before, and comes to b's when that is gone. */
+static int racing_list(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg)
+{
+    bool *raced = ctx;
+    if (*raced)
+        return tsm_fs_posix.list(NULL, path, each, arg);
+    *raced = true;
+    rename(in_temp("race/b"), in_temp("race/a"));
+    return 0;
+}
+
+static void a_listing_does_not_miss_what_is_renamed(void **state)
+{
+    (void)state;
+    bool raced = false;
+    struct tsm_fs fs = tsm_fs_posix;
+    struct tsm_names names;
+    struct tsm_err err;
+    char dir[256];
+    snprintf(dir, sizeof dir, "%s", in_temp("race"));
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, dir, &err), TSM_OK);
+    assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, in_temp("race/b"), TSM_STR("x"), &err), TSM_OK);
+    fs.ctx = &raced;
+    fs.list = racing_list;
+    assert_int_equal(tsm_fs_list(&fs, dir, &names, &err), TSM_OK);
+    assert_int_equal(names.n, 1);
+    assert_string_equal(names.names[0], "a");
+    tsm_names_release(&names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +218,7 @@ int main(void)
         cmocka_unit_test(abandon_removes_and_accepts_anything),
         cmocka_unit_test(maps_and_reads_say_what_is_wrong),
         cmocka_unit_test(directories_are_made_listed_and_removed),
+        cmocka_unit_test(a_listing_does_not_miss_what_is_renamed),
         cmocka_unit_test(the_lock_excludes_and_names_its_holder),
     };
     return cmocka_run_group_tests(tests, make_temp, remove_temp);

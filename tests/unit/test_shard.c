@@ -257,7 +257,7 @@ static void vanished_file(void **state)
     ghosts = 3;
     listings = 0;
     assert_int_equal(tsm_shard_open(&fs, dir, NULL, NULL, &s, &err), TSM_OK);
-    assert_int_equal(listings, 4);
+    assert_int_equal(listings, 5); /* until two agree, twice */
     assert_int_equal(s->nfiles, 1);
     assert_string_equal(values_of(s, "k#!~#f"), "1=1 2=2");
     tsm_shard_close(s);
