@@ -23,6 +23,7 @@ enum {
     MEMORY_MIN = 1 << 20,
     SERIES_SHARE = 16,   /* of the memory, for counting series */
     INDEX_SHARE = 16,    /* of the memory, for the index of the file that is written */
+    FRONTIER_SHARE = 8,  /* of the memory, for frontiers at the most */
     SERIES_SLOT = 3 * 8, /* bytes per counted series, at the worst */
 };
 
@@ -104,6 +105,7 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
     e->warn = opt->warn;
     e->warn_ctx = opt->warn_ctx;
     e->series.limit = e->memory / SERIES_SHARE / SERIES_SLOT;
+    e->frontiers.limit = e->memory / FRONTIER_SHARE;
     e->active = tsm_memtable_new();
     pthread_mutex_init(&e->mutex, NULL);
 
@@ -141,6 +143,7 @@ void tsm_engine_close(struct tsm_engine *e)
     for (size_t i = 0; i < e->nshards; i++) {
         tsm_field_types_release(&e->shards[i]->types);
         tsm_shard_files_release(&e->shards[i]->files);
+        tsm_frontier_drop(&e->shards[i]->flush.frontier);
         tsm_free(e->shards[i]);
     }
     tsm_free(e->shards);
@@ -202,6 +205,7 @@ static int open_shard(struct tsm_engine *e, const struct tsm_shard_group *g, str
     s->end = g->truncated_at && g->truncated_at < g->end ? g->truncated_at : g->end;
     s->table = (struct tsm_memtable_shard){&s->types, (uint32_t)e->nshards};
     s->flush.files = &s->files;
+    s->flush.frontier.all = &e->frontiers;
     struct opening o = {e, s};
     char *dir = tsm_path_shard(e->dir, e->database, e->rp_name, s->id);
     int rc = tsm_shard_files_open(e->fs, dir, learn_types, report_damage, &o, &s->files, err);
@@ -334,7 +338,7 @@ int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err)
 
 static size_t lasting_bytes(const struct tsm_engine *e)
 {
-    size_t bytes = tsm_distinct_bytes(&e->series);
+    size_t bytes = tsm_distinct_bytes(&e->series) + atomic_load(&e->frontiers.bytes);
     for (size_t i = 0; i < e->nshards; i++)
         bytes += sizeof *e->shards[i] + tsm_field_types_bytes(&e->shards[i]->types);
     return bytes;

@@ -42,6 +42,7 @@ struct tsm_engine {
     struct tsm_memtable_counts counts; /* of all that was written */
     uint64_t mark;                     /* batches that were written */
     struct tsm_distinct series;
+    struct tsm_frontiers frontiers; /* used by the flush alone, but for their size */
     size_t frozen_bytes; /* of the memtable that was frozen last */
 
     /* The flush of a frozen memtable; everything from here is shared with its thread under the lock. */

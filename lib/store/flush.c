@@ -4,7 +4,7 @@
  * All columns are listed by shard and key. Then, shard by shard: each one's frontier is found, ranges of
  * columns are cut and encoded in parallel, and the blocks are written in order.
  */
-#include "store/flush.h"
+#include "store/flush_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,53 +13,20 @@
 #include "base/bytes.h"
 #include "base/parallel.h"
 #include "base/sort.h"
-#include "store/column_cut.h"
 #include "store/data_dir.h"
-#include "store/flush_file.h"
 #include "base/banned.h"
 
 enum {
     TASK_COLUMNS = 64,
     TASK_BYTES = 512 << 10, /* raw values of one task, roughly */
-    FEW_COLUMNS = 32, /* a file with so many times more keys than we have columns is searched, not walked */
-};
-
-/* Columns of one series that stand next to each other in the order of keys. */
-struct run {
-    const struct tsm_mem_series *series;
-    uint64_t prefix; /* what follows the beginning that all series keys share, as a number */
-    struct tsm_column *columns;
-    uint32_t ncolumns;
-    uint32_t first; /* number of its first column in the shard */
-    uint32_t shard;
 };
 
 struct runs {
-    struct run *runs;
+    struct tsm_run *runs;
     size_t n, cap;
 };
 
-struct shard_flush {
-    struct tsm_flush *f;
-    struct tsm_flush_shard *shard;
-    struct run *runs; /* ascending by key */
-    size_t nruns;
-    size_t ncolumns;
-    int64_t oldest;
-    int64_t *frontiers; /* by column; NULL: none was written before */
-    size_t *tasks;      /* first run of each task, and the end */
-    size_t ntasks, captasks;
-    struct tsm_cutter *cutters;
-    struct tsm_flush_file ordered, late;
-    struct tsm_buf key;
-};
-
 /* ---- the columns of a shard, in order ---- */
-
-static bool column_is_empty(const struct tsm_column *c)
-{
-    return c->n == 0 && !c->blocks && !c->side;
-}
 
 /* Ascending by name, for few columns. */
 static void insertion_sort(struct tsm_column *columns, uint32_t n)
@@ -115,7 +82,7 @@ static void add_slice(struct runs *r, const struct tsm_mem_series *series, struc
     for (uint32_t from = 0; from < sl.ncolumns; from += TASK_COLUMNS) {
         uint32_t n = sl.ncolumns - from < TASK_COLUMNS ? sl.ncolumns - from : TASK_COLUMNS;
         TSM_GROW(r->runs, r->n + 1, r->cap);
-        r->runs[r->n++] = (struct run){
+        r->runs[r->n++] = (struct tsm_run){
             .series = series, .columns = sl.columns + from, .ncolumns = n, .shard = sl.shard};
     }
 }
@@ -131,7 +98,7 @@ static void add_series(void *ctx, const struct tsm_mem_series *series)
 /* By shard, series key and field separator; the field decides only within a series. */
 static int compare_runs(const void *a, const void *b)
 {
-    const struct run *ra = a, *rb = b;
+    const struct tsm_run *ra = a, *rb = b;
     if (ra->shard != rb->shard)
         return ra->shard < rb->shard ? -1 : 1;
     if (ra->prefix != rb->prefix)
@@ -153,22 +120,14 @@ static int compare_runs(const void *a, const void *b)
     return x.n < y.n ? c : -c;
 }
 
-static void make_key(struct tsm_buf *key, const struct tsm_mem_series *series, const struct tsm_column *c)
-{
-    tsm_buf_reset(key);
-    tsm_buf_str(key, tsm_mem_series_key(series));
-    tsm_buf_str(key, TSM_FIELD_SEPARATOR);
-    tsm_buf_str(key, c->field->name);
-}
-
 static int compare_keys(const void *a, const void *b)
 {
-    const struct run *x = a, *y = b;
+    const struct tsm_run *x = a, *y = b;
     if (x->shard != y->shard)
         return x->shard < y->shard ? -1 : 1;
     struct tsm_buf kx = {0}, ky = {0};
-    make_key(&kx, x->series, x->columns);
-    make_key(&ky, y->series, y->columns);
+    tsm_run_key(&kx, x->series, x->columns);
+    tsm_run_key(&ky, y->series, y->columns);
     int c = tsm_str_cmp(tsm_buf_view(&kx), tsm_buf_view(&ky));
     tsm_buf_release(&kx);
     tsm_buf_release(&ky);
@@ -254,106 +213,12 @@ static void collect(const struct tsm_memtable *table, struct runs *r)
         split_runs(r);
 }
 
-/* Numbers the columns and finds the smallest time. */
-static void survey(struct shard_flush *s)
+static void number_columns(struct tsm_shard_flush *s)
 {
-    s->oldest = INT64_MAX;
     for (size_t i = 0; i < s->nruns; i++) {
         s->runs[i].first = (uint32_t)s->ncolumns;
         s->ncolumns += s->runs[i].ncolumns;
-        for (uint32_t k = 0; k < s->runs[i].ncolumns; k++) {
-            const struct tsm_column *c = &s->runs[i].columns[k];
-            int64_t t = column_is_empty(c) ? INT64_MAX : tsm_column_oldest(c);
-            if (t < s->oldest)
-                s->oldest = t;
-        }
     }
-}
-
-/* ---- frontiers ---- */
-
-static void raise_frontier(struct shard_flush *s, size_t column, const struct tsm_reader *r, size_t key)
-{
-    int64_t t = tsm_reader_entry(r, key, tsm_reader_entries(r, key) - 1).tmax;
-    if (t > s->frontiers[column])
-        s->frontiers[column] = t;
-}
-
-/* Raises the frontiers of all columns that r has. */
-static void walk_file(struct shard_flush *s, const struct tsm_reader *r)
-{
-    bool few = s->ncolumns < r->nkeys / FEW_COLUMNS;
-    size_t key = 0;
-    for (size_t i = 0; i < s->nruns && key < r->nkeys; i++) {
-        const struct run *run = &s->runs[i];
-        for (uint32_t k = 0; k < run->ncolumns && key < r->nkeys; k++) {
-            make_key(&s->key, run->series, &run->columns[k]);
-            struct tsm_str want = tsm_buf_view(&s->key);
-            bool found = false;
-            if (few || (i == 0 && k == 0)) {
-                key = tsm_reader_seek(r, want, &found);
-            } else {
-                int c = 1;
-                while (key < r->nkeys && (c = tsm_str_cmp(tsm_reader_key(r, key), want)) < 0)
-                    key++;
-                found = key < r->nkeys && c == 0;
-            }
-            if (found)
-                raise_frontier(s, run->first + k, r, key);
-        }
-    }
-}
-
-/* False when no value of the memtable can be as old as what the file holds for the same key. */
-static bool may_matter(struct shard_flush *s, const struct tsm_covered_file *file)
-{
-    if (file->tmax < s->oldest)
-        return false;
-    const struct run *last = &s->runs[s->nruns - 1];
-    make_key(&s->key, s->runs[0].series, s->runs[0].columns);
-    if (tsm_str_cmp(tsm_buf_view(&s->key), tsm_str(file->last, file->nlast)) > 0)
-        return false;
-    make_key(&s->key, last->series, &last->columns[last->ncolumns - 1]);
-    return tsm_str_cmp(tsm_buf_view(&s->key), tsm_str(file->first, file->nfirst)) >= 0;
-}
-
-/* A damaged file hides what it has: then every value goes to an out-of-order file, which wins over any. */
-static int find_frontiers(struct shard_flush *s, struct tsm_err *err)
-{
-    struct tsm_shard_files *files = s->shard->files;
-    int rc = tsm_shard_files_refresh(s->f->fs, files, NULL, s->f->damage, s->f->ctx, err);
-    for (size_t i = 0; i < files->n && rc == TSM_OK; i++) {
-        if (!files->damaged && !may_matter(s, &files->files[i]))
-            continue;
-        if (!s->frontiers) {
-            s->frontiers = tsm_realloc_array(NULL, s->ncolumns, sizeof *s->frontiers);
-            for (size_t k = 0; k < s->ncolumns; k++)
-                s->frontiers[k] = files->damaged ? INT64_MAX : INT64_MIN;
-        }
-        if (files->damaged)
-            break;
-        struct tsm_reader *r;
-        char *path = tsm_shard_files_path(files, files->files[i].name);
-        struct tsm_err cause;
-        rc = tsm_reader_open_bare(s->f->fs, path, &r, &cause);
-        tsm_free(path);
-        if (rc == TSM_OK) {
-            walk_file(s, r);
-            tsm_reader_close(r);
-        } else if (rc == TSM_ENOTFOUND) { /* compacted away since: what replaces it has the same values */
-            rc = tsm_shard_files_refresh(s->f->fs, files, NULL, s->f->damage, s->f->ctx, err);
-            i = (size_t)-1;
-        } else if (rc == TSM_ECORRUPT) {
-            s->f->damage(s->f->ctx, cause.msg);
-            files->damaged = true;
-            for (size_t k = 0; k < s->ncolumns; k++)
-                s->frontiers[k] = INT64_MAX;
-            rc = TSM_OK;
-        } else if (err) {
-            *err = cause;
-        }
-    }
-    return rc;
 }
 
 /* ---- cutting in parallel, writing in order ---- */
@@ -363,7 +228,7 @@ struct output {
     size_t ends[]; /* by column of the task: where its blocks end */
 };
 
-static void plan_tasks(struct shard_flush *s)
+static void plan_tasks(struct tsm_shard_flush *s)
 {
     size_t columns = 0, bytes = 0;
     for (size_t i = 0; i <= s->nruns; i++) {
@@ -380,7 +245,7 @@ static void plan_tasks(struct shard_flush *s)
     s->ntasks--; /* the last one is the end */
 }
 
-static size_t task_columns(const struct shard_flush *s, size_t task)
+static size_t task_columns(const struct tsm_shard_flush *s, size_t task)
 {
     size_t end = s->tasks[task + 1];
     return (end == s->nruns ? s->ncolumns : s->runs[end].first) - s->runs[s->tasks[task]].first;
@@ -397,16 +262,16 @@ static void free_output(void *ctx, void *slot)
 
 static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm_err *err)
 {
-    struct shard_flush *s = ctx;
+    struct tsm_shard_flush *s = ctx;
     struct output *out = tsm_calloc(1, sizeof *out + task_columns(s, task) * sizeof out->ends[0]);
     size_t column = 0;
     *slot = out;
     for (size_t i = s->tasks[task]; i < s->tasks[task + 1]; i++) {
-        const struct run *run = &s->runs[i];
+        const struct tsm_run *run = &s->runs[i];
         for (uint32_t k = 0; k < run->ncolumns; k++) {
             const struct tsm_column *c = &run->columns[k];
             int64_t frontier = s->frontiers ? s->frontiers[run->first + k] : INT64_MIN;
-            if (!column_is_empty(c)) {
+            if (!tsm_column_empty(c)) {
                 int rc = tsm_column_cut(&s->cutters[thread], c, frontier, &out->cut, err);
                 if (rc != TSM_OK)
                     return rc;
@@ -419,14 +284,14 @@ static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm
 
 static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
 {
-    struct shard_flush *s = ctx;
+    struct tsm_shard_flush *s = ctx;
     struct output *out = slot;
     size_t column = 0, b = 0;
     int rc = TSM_OK;
     for (size_t i = s->tasks[task]; i < s->tasks[task + 1] && rc == TSM_OK; i++) {
-        const struct run *run = &s->runs[i];
+        const struct tsm_run *run = &s->runs[i];
         for (uint32_t k = 0; k < run->ncolumns && rc == TSM_OK; k++, column++) {
-            make_key(&s->key, run->series, &run->columns[k]);
+            tsm_run_key(&s->key, run->series, &run->columns[k]);
             for (; b < out->ends[column] && rc == TSM_OK; b++) {
                 const struct tsm_cut_block *block = &out->cut.blocks[b];
                 const uint8_t *bytes = block->bytes ? block->bytes : out->cut.bytes.data + block->offset;
@@ -443,7 +308,7 @@ static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
 }
 
 /* influxd trusts its list of fields over the files; without it, it reads the files. */
-static int remove_derived(struct shard_flush *s, struct tsm_err *err)
+static int remove_derived(struct tsm_shard_flush *s, struct tsm_err *err)
 {
     static const char *const names[] = {"fields.idx", "fields.idxl"};
     const char *dir = s->shard->files->dir;
@@ -463,12 +328,12 @@ static int remove_derived(struct shard_flush *s, struct tsm_err *err)
     return rc;
 }
 
-static int write_shard(struct shard_flush *s, struct tsm_err *err)
+static int write_shard(struct tsm_shard_flush *s, struct tsm_err *err)
 {
     int rc = s->shard->made ? TSM_OK : tsm_data_make_shard(s->f->fs, s->shard->files->dir, err);
     s->shard->made = rc == TSM_OK;
     if (rc == TSM_OK)
-        rc = find_frontiers(s, err);
+        rc = tsm_flush_frontiers(s, err);
     if (rc == TSM_OK)
         rc = remove_derived(s, err);
     if (rc != TSM_OK)
@@ -489,21 +354,24 @@ static int write_shard(struct shard_flush *s, struct tsm_err *err)
     return rc;
 }
 
-static int flush_shard(struct tsm_flush *f, struct run *runs, size_t n, struct tsm_err *err)
+static int flush_shard(struct tsm_flush *f, struct tsm_run *runs, size_t n, struct tsm_err *err)
 {
     struct tsm_flush_shard *shard = f->shards[runs[0].shard];
-    struct shard_flush s = {.f = f, .shard = shard, .runs = runs, .nruns = n};
+    struct tsm_shard_flush s = {.f = f, .shard = shard, .runs = runs, .nruns = n};
     s.ordered = (struct tsm_flush_file){.fs = f->fs, .files = shard->files, .index_memory = f->index_memory};
     s.late = s.ordered;
     s.late.late = true;
-    survey(&s);
+    number_columns(&s);
     int rc = write_shard(&s, err);
+    if (rc != TSM_OK) /* it says of values that they are in files, which they are not */
+        tsm_frontier_drop(&shard->frontier);
     f->files += s.ordered.count + s.late.count;
     f->file_bytes += s.ordered.bytes + s.late.bytes;
     tsm_flush_file_release(&s.ordered);
     tsm_flush_file_release(&s.late);
     tsm_buf_release(&s.key);
     tsm_free(s.frontiers);
+    tsm_free(s.unknown);
     tsm_free(s.tasks);
     return rc;
 }
@@ -514,9 +382,13 @@ int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err)
     collect(f->table, &r);
     int rc = TSM_OK;
     for (size_t from = 0, to; from < r.n && rc == TSM_OK; from = to) {
-        for (to = from + 1; to < r.n && r.runs[to].shard == r.runs[from].shard; to++)
+        uint32_t shard = r.runs[from].shard;
+        for (to = from + 1; to < r.n && r.runs[to].shard == shard; to++)
             ;
-        rc = flush_shard(f, r.runs + from, to - from, err);
+        if (shard >= f->done)
+            rc = flush_shard(f, r.runs + from, to - from, err);
+        if (rc == TSM_OK && shard >= f->done)
+            f->done = shard + 1;
     }
     tsm_free(r.runs);
     return rc;

@@ -2,16 +2,18 @@
  * store/flush.h: writing a frozen memtable into TSM files.
  *
  * Of each key, values newer than the frontier (the newest time that any file of the shard has for it)
- * go to an ordered file, the others to an out-of-order file (DESIGN 5.2).
+ * go to an ordered file, the others to an out-of-order file.
  */
 #ifndef TSM_STORE_FLUSH_H
 #define TSM_STORE_FLUSH_H
 
+#include "store/frontier.h"
 #include "store/memtable.h"
 #include "store/shard_files.h"
 
 struct tsm_flush_shard {
     struct tsm_shard_files *files;
+    struct tsm_frontier frontier;
     bool made;            /* its folder, durably */
     bool derived_removed; /* fields.idx, which influxd would otherwise take for the whole truth */
 };
@@ -25,12 +27,14 @@ struct tsm_flush {
     size_t index_memory; /* a file is finished when its index takes more than this */
     tsm_shard_damage_fn *damage;
     void *ctx;
-    /* out */
+    uint32_t done; /* shards below this number have been written: 0 at first */
+    /* out, added to */
     uint64_t late;
     uint64_t files, file_bytes;
 };
 
-/* When it fails, files that were installed before stay; no unfinished one does. */
+/* When it fails, files that were installed before stay; no unfinished one does. Called once more with the same
+ * struct, it goes on with the shard that failed. */
 int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err);
 
 #endif
