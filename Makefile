@@ -4,6 +4,7 @@
 #   make demo         install what is missing, build, run the main job on generated data
 #   make test         install what the tests need, run all of them
 #   make unit     one suite of them; also: make tools, make interop
+#   make torture  loss of power, kill -9, full disks, no memory: TORTURE_CUTS, TORTURE_SECONDS (long)
 #   make bench        compare with influxd, VictoriaMetrics and DuckDB (long)
 #   make fuzz         fuzz every format for FUZZ_SECONDS each (default 600)
 #   make lint         clang-format, cppcheck, shellcheck, includes and options
@@ -17,6 +18,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SANITIZER ?=
 FUZZ_SECONDS ?= 600
+TORTURE_CUTS ?= 10000
+TORTURE_SECONDS ?= 120
 
 comma := ,
 BUILD ?= build$(if $(SANITIZER),-$(subst $(comma),-,$(SANITIZER)))
@@ -47,7 +50,7 @@ BENCH_TOOLS := $(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*.c)))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libtsmkit.a
 
-.PHONY: all demo test unit tools interop test-programs bench fuzz fuzz-programs lint format install clean \
+.PHONY: all demo test unit tools interop test-programs torture torture-programs bench fuzz fuzz-programs lint format install clean \
 	deps-build deps-test deps-lint deps-bench
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -72,6 +75,18 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(LIB)
 $(BUILD)/interop/%: $(BUILD)/tests/interop/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+torture-programs: $(BUILD)/torture/cuts $(BUILD)/torture/allocfail.so
+
+$(BUILD)/tests/torture/%.o: override CPPFLAGS += -Itests/unit
+$(BUILD)/torture/cuts: $(BUILD)/tests/torture/cuts.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/power_*.c)) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Preloaded into programs, so without sanitizers.
+$(BUILD)/torture/allocfail.so: tests/torture/allocfail.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS) -shared -fPIC -o $@ $<
 
 # Without the library, which generate does not need and load must not: it stands for other people's clients.
 $(BUILD)/bench/load: LDLIBS = -lcurl
@@ -122,7 +137,12 @@ test: deps-test
 unit tools interop: all test-programs
 	@BUILD=$(abspath $(BUILD)) SANITIZER=$(SANITIZER) bash tests/run.sh $@
 
-test-programs: $(UNIT_TESTS:%=$(BUILD)/unit/%) $(INTEROP_TOOLS:%=$(BUILD)/interop/%)
+test-programs: $(UNIT_TESTS:%=$(BUILD)/unit/%) $(INTEROP_TOOLS:%=$(BUILD)/interop/%) torture-programs
+
+torture: deps-test
+	@$(MAKE) --no-print-directory all torture-programs
+	@BUILD=$(abspath $(BUILD)) SANITIZER=$(SANITIZER) TORTURE_CUTS=$(TORTURE_CUTS) TORTURE_SECONDS=$(TORTURE_SECONDS) \
+	    bash tests/torture/run.sh
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory all $(BENCH_TOOLS:%=$(BUILD)/bench/%)

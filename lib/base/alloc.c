@@ -64,3 +64,28 @@ void tsm_free(void *p)
 {
     free(p);
 }
+
+/*
+ * libsnappy is C++, whose operator new throws when there is no memory, and nobody here would catch that. C++ lets a program
+ * replace its operators new and delete; these end the process as everything else does. The names are those of a size_t that
+ * is an unsigned long.
+ */
+void *tsm_operator_new(size_t size) __asm__("_Znwm");
+void tsm_operator_delete(void *p) __asm__("_ZdlPv");
+void tsm_operator_delete_sized(void *p, size_t size) __asm__("_ZdlPvm");
+
+void *tsm_operator_new(size_t size)
+{
+    return tsm_alloc(size);
+}
+
+void tsm_operator_delete(void *p)
+{
+    free(p);
+}
+
+void tsm_operator_delete_sized(void *p, size_t size)
+{
+    (void)size;
+    free(p);
+}

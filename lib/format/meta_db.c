@@ -580,6 +580,8 @@ int tsm_meta_save(const struct tsm_fs *fs, const char *dir, struct tsm_meta *m, 
 {
     struct tsm_buf path = {0}, bytes = {0};
     int rc = tsm_fs_make_dirs(fs, meta_path(dir, "", &path), err);
+    if (rc == TSM_OK && !tsm_fs_exists(fs, meta_path(dir, "/meta.db", &path)))
+        rc = tsm_fs_sync_way(fs, meta_path(dir, "", &path), err);
     if (rc == TSM_OK) {
         m->index++;
         tsm_meta_encode_sealed(m, &bytes);

@@ -50,14 +50,19 @@ static int take_lock(struct tsm_engine *e, const char *holder, struct tsm_err *e
     return rc;
 }
 
-/* What a killed writer has left; only with the lock is it certain that nobody is writing it. */
-static int remove_unfinished_meta(struct tsm_engine *e, struct tsm_err *err)
+/* What a killed writer has left: an unfinished file, and perhaps a new one that is not durable yet, although we read it and
+ * build on it. Only with the lock is it certain that nobody is writing there. */
+static int settle_meta(struct tsm_engine *e, struct tsm_err *err)
 {
     char *meta = tsm_path_meta(e->dir);
     struct tsm_buf path = {0};
     tsm_buf_printf(&path, "%s.tmp", meta);
     int rc = tsm_fs_remove(e->fs, tsm_buf_cstr(&path), err);
     tsm_buf_release(&path);
+    if (rc == TSM_OK)
+        rc = tsm_fs_sync_parent(e->fs, meta, err);
+    if (rc == TSM_ENOTFOUND)
+        rc = TSM_OK;
     tsm_free(meta);
     return rc;
 }
@@ -113,7 +118,7 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
     if (rc == TSM_OK && !e->dry_run)
         rc = take_lock(e, opt->holder, err);
     if (rc == TSM_OK && !e->dry_run)
-        rc = remove_unfinished_meta(e, err);
+        rc = settle_meta(e, err);
     if (rc == TSM_OK)
         rc = tsm_meta_load(fs, e->dir, &e->meta, err);
     if (rc == TSM_OK)

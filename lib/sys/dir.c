@@ -102,6 +102,39 @@ int tsm_fs_make_dirs(const struct tsm_fs *fs, const char *path, struct tsm_err *
     return r;
 }
 
+static int sync_if_ours(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
+{
+    int fd = fs->open(fs->ctx, dir, O_RDONLY | O_DIRECTORY, 0);
+    if (fd == -EACCES || fd == -EPERM)
+        return TSM_OK;
+    if (fd < 0)
+        return tsm_err_sys(err, -fd, "open directory %s", dir);
+    int r = fs->fsync(fs->ctx, fd);
+    fs->close(fs->ctx, fd);
+    return r < 0 && r != -EROFS && r != -EINVAL ? tsm_err_sys(err, -r, "fsync directory %s", dir) : TSM_OK;
+}
+
+int tsm_fs_sync_way(const struct tsm_fs *fs, const char *path, struct tsm_err *err)
+{
+    char *p = tsm_strdup(path);
+    size_t n = strlen(p);
+    int r = TSM_OK;
+    while (n > 0 && r == TSM_OK) {
+        while (n > 0 && p[n - 1] == '/') /* slashes, */
+            n--;
+        while (n > 0 && p[n - 1] != '/') /* and the name before them */
+            n--;
+        while (n > 1 && p[n - 1] == '/')
+            n--;
+        p[n] = '\0';
+        r = sync_if_ours(fs, n ? p : ".", err);
+        if (n == 1 && p[0] == '/')
+            break;
+    }
+    tsm_free(p);
+    return r;
+}
+
 bool tsm_fs_exists(const struct tsm_fs *fs, const char *path)
 {
     struct tsm_fs_stat st;

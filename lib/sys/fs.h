@@ -101,6 +101,9 @@ int tsm_fs_remove(const struct tsm_fs *fs, const char *path, struct tsm_err *err
 int tsm_fs_remove_tree(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
 /* Creates path and its missing parents, fsyncing each parent directory that got an entry. */
 int tsm_fs_make_dirs(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
+/* Makes the entries of all directories on the way to path durable, also of those that were there: whoever made them may have
+ * been killed before the fsync. A parent that may not be opened, or cannot be synced, is passed over: others made it. */
+int tsm_fs_sync_way(const struct tsm_fs *fs, const char *path, struct tsm_err *err);
 bool tsm_fs_exists(const struct tsm_fs *fs, const char *path);
 /* Names in dir, sorted bytewise, each terminated and owned by the list. A missing directory gives
  * TSM_ENOTFOUND. The directory is listed until two listings agree: a single one, made while a file is renamed or another one takes

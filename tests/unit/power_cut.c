@@ -134,18 +134,31 @@ static void cut_node(struct power_node *n, uint64_t *random)
     }
 }
 
-void power_disk_cut(struct power_disk *d, uint64_t seed)
+/* No process is left. Called with the mutex held. */
+static void end_processes(struct power_disk *d, const char *how)
 {
-    pthread_mutex_lock(&d->mutex);
     for (size_t i = 0; i < d->nhandles; i++) {
         if (d->handles[i])
             power_handle_free(d, d->handles[i]);
         d->handles[i] = NULL;
     }
-    cut_node(d->root, &seed);
     d->off = false;
     d->cut_at = 0;
-    snprintf(d->trace[d->traced++ % POWER_TRACE], POWER_TRACE_LINE, "---- cut ----");
+    snprintf(d->trace[d->traced++ % POWER_TRACE], POWER_TRACE_LINE, "---- %s ----", how);
+}
+
+void power_disk_cut(struct power_disk *d, uint64_t seed)
+{
+    pthread_mutex_lock(&d->mutex);
+    end_processes(d, "cut");
+    cut_node(d->root, &seed);
+    pthread_mutex_unlock(&d->mutex);
+}
+
+void power_disk_kill(struct power_disk *d)
+{
+    pthread_mutex_lock(&d->mutex);
+    end_processes(d, "kill");
     pthread_mutex_unlock(&d->mutex);
 }
 

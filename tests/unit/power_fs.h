@@ -39,6 +39,9 @@ bool power_disk_is_off(const struct power_disk *d);
 /* The power goes, if it has not yet, and comes back. The seed decides what survives. A planned cut is forgotten. */
 void power_disk_cut(struct power_disk *d, uint64_t seed);
 
+/* The process is killed instead, if a cut was planned and has come: what was written is there, durable or not. */
+void power_disk_kill(struct power_disk *d);
+
 /* The call with this number, counted from now (from 1), fails with this errno value, and all later ones too when for_good;
  * ENOSPC hits only calls that take room. An fsync that fails loses what it should have written, some of it for good: a later
  * fsync does not make it durable (the kernel drops such pages). 0: no failure. */

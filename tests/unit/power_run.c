@@ -220,13 +220,16 @@ static void live(struct run *r)
         r->figures->faults++;
     }
     oracle_forsake(r->oracle);
-    bool cut = !faults || below(r, 2);
+    bool cut = below(r, 3) != 0;
     if (cut) {
         power_disk_cut(r->disk, power_random(&r->random));
         r->figures->cuts++;
-        say(r, "cut");
+    } else {
+        power_disk_kill(r->disk);
+        r->figures->kills++;
     }
-    check(r, faults ? "after a failure" : "after a cut", ORACLE_ANY);
+    say(r, cut ? "cut" : "kill");
+    check(r, faults ? "after a failure" : cut ? "after a cut" : "after a kill", ORACLE_ANY);
     if (!r->bad && cut)
         oracle_settle(r->oracle, r->found, &r->figures->kept_pending, &r->figures->lost_pending);
 }
@@ -254,4 +257,23 @@ bool power_run(const struct power_run_options *opt, struct power_run_figures *fi
     power_disk_free(r->disk);
     tsm_free(r);
     return ok;
+}
+
+void power_run_add(struct power_run_figures *sum, const struct power_run_figures *more)
+{
+    unsigned long *to = (unsigned long *)sum;
+    const unsigned long *from = (const unsigned long *)more;
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+        to[i] += from[i];
+}
+
+void power_run_describe(const struct power_run_figures *f, char *text, size_t size)
+{
+    snprintf(text, size,
+             "%lu cuts, %lu kills (%lu between two calls), %lu failures; %lu writes of %lu points, %lu "
+             "flushes, %lu "
+             "compactions, %lu "
+             "deletes, %lu reads; of values not acknowledged before a cut %lu were kept, %lu lost",
+             f->cuts, f->kills, f->late_cuts, f->faults, f->writes, f->points, f->flushes, f->compactions,
+             f->deletes, f->reads, f->kept_pending, f->lost_pending);
 }

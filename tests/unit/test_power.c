@@ -17,7 +17,7 @@
 
 #include "power_run.h"
 
-enum { RUNS = 60, LIVES = 6, FAILURES = 1000000 /* seeds from here on are of runs with failures */ };
+enum { RUNS = 60, LIVES = 6 };
 
 /* ---- the disk itself ---- */
 
@@ -172,7 +172,7 @@ static uint64_t seeds(uint64_t from, uint64_t *first)
     *first = seed;
     if (!only)
         return from + RUNS;
-    return (seed < FAILURES) == (from < FAILURES) ? seed + 1 : seed;
+    return (seed < POWER_FAULT_SEEDS) == (from < POWER_FAULT_SEEDS) ? seed + 1 : seed;
 }
 
 static bool run_one(struct power_run_options opt, struct power_run_figures *figures)
@@ -189,6 +189,13 @@ static bool run_one(struct power_run_options opt, struct power_run_figures *figu
     return false;
 }
 
+static void print_figures(const struct power_run_figures *f)
+{
+    char text[1024];
+    power_run_describe(f, text, sizeof text);
+    print_message("# %s\n", text);
+}
+
 static void test_cuts(void **state)
 {
     (void)state;
@@ -197,11 +204,7 @@ static void test_cuts(void **state)
     uint64_t seed, end = seeds(1, &seed);
     for (; seed < end; seed++)
         failed += !run_one((struct power_run_options){.seed = seed, .lives = LIVES}, &f);
-    print_message("# %lu cuts (%lu between calls), %lu writes, %lu flushes, %lu compactions, %lu deletes, "
-                  "%lu reads; %lu "
-                  "values that were not acknowledged kept, %lu lost\n",
-                  f.cuts, f.late_cuts, f.writes, f.flushes, f.compactions, f.deletes, f.reads, f.kept_pending,
-                  f.lost_pending);
+    print_figures(&f);
     assert_int_equal(failed, 0);
     assert_true(getenv("POWER_SEED") || (f.kept_pending > 100 && f.lost_pending > 100));
 }
@@ -212,13 +215,13 @@ static void test_failures(void **state)
     (void)state;
     struct power_run_figures f = {0};
     int failed = 0;
-    uint64_t seed, end = seeds(FAILURES, &seed);
+    uint64_t seed, end = seeds(POWER_FAULT_SEEDS, &seed);
     for (; seed < end; seed++) {
         struct power_run_options opt = {
             .seed = seed, .lives = LIVES, .error = seed & 1 ? EIO : ENOSPC, .for_good = seed & 2};
         failed += !run_one(opt, &f);
     }
-    print_message("# %lu failures, %lu of them followed by a cut\n", f.faults, f.cuts);
+    print_figures(&f);
     assert_int_equal(failed, 0);
 }
 

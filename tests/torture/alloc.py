@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""tests/torture/alloc.py [STEP [SECONDS]]: every STEP-th allocation of the programs fails, one per run (default: every
+one, no limit of time). A program then ends with status 1 and says why, or does its work all the same; never by a signal,
+and never with status 0 and something missing. Afterwards the directory is sound and holds what it held before, or what
+the program was to do. Prints what is wrong; exits 1 when something is. Works in a directory of its own, removed at the end.
+Environment: BUILD, ALLOCFAIL (the library to preload).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ["BUILD"]
+PRELOAD = os.environ["ALLOCFAIL"]
+STEP = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+END = time.monotonic() + float(sys.argv[2]) if len(sys.argv) > 2 else None
+START = 1500000000
+
+
+def program(name):
+    return os.path.join(BUILD, name)
+
+
+def run(args, env=None, stdin=None):
+    """Status, output, error."""
+    with open(stdin or os.devnull, "rb") as source:
+        done = subprocess.run(args, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                              env=dict(os.environ, **(env or {})))
+    return done.returncode, done.stdout, done.stderr
+
+
+def must(*args, **more):
+    status, out, err = run(list(args), **more)
+    if status != 0:
+        raise SystemExit("%s: exit status %d: %s" % (" ".join(args), status, err.decode()))
+    return out
+
+
+def rows(data):
+    return set(must(program("tsm-inspect"), "export", "-b", "db", data).splitlines())
+
+
+def lines(n, seed, late):
+    out = []
+    for i in range(n):
+        t = START + i * 600 - (86400 * (i % 3) if late else 0)
+        out.append('m,host=h%d f=%d.25,s="text %d",i=%di %d' % (i % 5, i + seed, i * seed, i, t))
+    return "\n".join(out) + "\n"
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def prepare():
+    """base: a directory with ordered and late files of two shards, a log that was not flushed, and a tombstone."""
+    write("a.lp", lines(1500, 1, False))
+    write("b.lp", lines(700, 2, True))
+    write("c.lp", lines(300, 3, False))
+    write("d.lp", lines(900, 4, True))
+    for name in "a.lp", "b.lp", "c.lp":
+        must(program("tsm-ingest"), "-q", "-d", "base", "-b", "db", "--precision", "s", name)
+
+
+CASES = [
+    ("ingest", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "d.lp"], True),
+    ("ingest of a pipe", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "-j", "1"], True),
+    ("ingest, new", ["tsm-ingest", "-d", "data", "-b", "other", "--precision", "s", "d.lp"], True),
+    ("query", ["tsm-query", "-d", "data", "-b", "db", "SELECT f, s FROM m WHERE time < 1500100000s"], False),
+    ("aggregates", ["tsm-query", "-d", "data", "-b", "db", "-f", "json",
+                    "SELECT mean(f), last(s) FROM m GROUP BY time(1d), host; SHOW TAG VALUES WITH KEY = host"], False),
+    ("verify", ["tsm-inspect", "verify", "data"], False),
+    ("export", ["tsm-inspect", "export", "-b", "db", "data"], False),
+    ("report", ["tsm-inspect", "report", "data"], False),
+]
+
+
+class Wrong(Exception):
+    pass
+
+
+def fresh():
+    shutil.rmtree("data", ignore_errors=True)
+    shutil.copytree("base", "data")
+
+
+def check(changes, before, after, expected, status, out, err, message):
+    if status not in (0, 1):
+        raise Wrong("exit status %d: %s" % (status, err.decode(errors="replace")))
+    if status == 1 and not err:
+        raise Wrong("no message")
+    if status == 0 and out != expected:
+        raise Wrong("exit status 0 with another output: %s" % err.decode(errors="replace"))
+    if not changes:
+        return
+    verified, found, error = run([program("tsm-inspect"), "verify", "-q", "data"])
+    if verified != 0:
+        raise Wrong("not sound afterwards: %s%s" % (found.decode(), error.decode()))
+    now = rows("data")
+    if status == 0 and now != after:
+        raise Wrong("exit status 0, but %d rows are missing and %d too many" % (len(after - now), len(now - after)))
+    strange = now - before - after
+    if strange:
+        raise Wrong("%d rows that nobody wrote: %r" % (len(strange), sorted(strange)[:3]))
+    lost = (before & after) - now
+    if lost:
+        raise Wrong("%d rows lost: %r" % (len(lost), sorted(lost)[:3]))
+
+
+def main():
+    failures, faults = 0, 0
+    prepare()
+    before = rows("base")
+    for name, args, changes in CASES:
+        args = [program(args[0])] + args[1:]
+        stdin = "d.lp" if "pipe" in name else None
+        fresh()
+        status, expected, err = run(args, {"LD_PRELOAD": PRELOAD, "ALLOC_COUNT": "count"}, stdin)
+        if status != 0:
+            raise SystemExit("%s: exit status %d: %s" % (name, status, err.decode()))
+        after = rows("data") if changes else before
+        with open("count") as f:
+            count = int(f.read())
+        done = 0
+        for n in range(1 + faults % STEP, count + 1, STEP):
+            if END and time.monotonic() > END:
+                break
+            if changes:
+                fresh()
+            env = {"LD_PRELOAD": PRELOAD, "ALLOC_FAIL_AT": str(n)}
+            if n % 2:
+                env["ALLOC_FAIL_FOR_GOOD"] = "1"
+            try:
+                status, out, err = run(args, env, stdin)
+                check(changes, before, after, expected, status, out, err, name)
+                if changes and status == 1:  # the next run completes it
+                    status, out, err = run(args, None, stdin)
+                    check(changes, before, after, expected, status, out, err, name)
+                    if status != 0:
+                        raise Wrong("the next run: exit status %d: %s" % (status, err.decode()))
+            except (Wrong, subprocess.TimeoutExpired) as e:
+                failures += 1
+                print("FAILED: %s, allocation %d of %d: %s" % (name, n, count, e))
+            done += 1
+            faults += 1
+        print("%-20s %5d of %d allocations failed" % (name, done, count), flush=True)
+    print("%d allocations failed, %d failures" % (faults, failures))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    work = tempfile.mkdtemp(prefix="alloc-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    try:
+        os.chdir(work)
+        for name in "TSM_DATA", "TSM_DB":
+            os.environ.pop(name, None)
+        sys.exit(main())
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,147 @@
+/*
+ * tests/torture/cuts.c: runs of tests/unit/power_run.h until so many cuts, or failures of a call, have been survived.
+ *
+ *   cuts [--faults] [--jobs N] [--first SEED] COUNT
+ *
+ * Workers are processes, so that one which crashes or hangs is a failure with a seed like any other. Prints the figures and the
+ * seeds that failed; exits 1 when there are some. POWER_SEED=N build/unit/test_power repeats one and tells what it does.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "power_run.h"
+
+enum { LIVES = 6, JOBS_MAX = 16, FAILURES_MAX = 50, SECONDS_PER_RUN = 120, MESSAGE = 1024 };
+
+/* Of each worker, in memory that all share. */
+struct worker {
+    struct power_run_figures figures;
+    uint64_t seed; /* the one at work */
+    unsigned long done, failed;
+    pid_t pid;
+};
+
+static bool faults;
+static uint64_t first = 1;
+static unsigned long count;
+
+static unsigned long progress(const struct worker *w)
+{
+    return faults ? w->figures.faults : w->figures.cuts;
+}
+
+static void work(struct worker *w, unsigned jobs, unsigned long share)
+{
+    while (progress(w) < share && w->failed < FAILURES_MAX) {
+        char message[MESSAGE] = "";
+        struct power_run_options opt = {.seed = w->seed, .lives = LIVES};
+        if (faults) {
+            opt.error = w->seed & 1 ? EIO : ENOSPC;
+            opt.for_good = w->seed & 2;
+        }
+        alarm(SECONDS_PER_RUN);
+        if (!power_run(&opt, &w->figures, message, sizeof message)) {
+            w->failed++;
+            printf("FAILED: POWER_SEED=%llu: %s\n", (unsigned long long)w->seed, message);
+            fflush(stdout);
+        }
+        w->done++;
+        w->seed += jobs;
+    }
+}
+
+static void start(struct worker *w, unsigned jobs, unsigned long share)
+{
+    fflush(stdout);
+    w->pid = fork();
+    if (w->pid == 0) {
+        work(w, jobs, share);
+        fflush(stdout);
+        _exit(0);
+    }
+    if (w->pid < 0) {
+        perror("fork");
+        exit(1);
+    }
+}
+
+/* Waits for all; one that died goes on behind the seed that killed it. */
+static void wait_for_all(struct worker *workers, unsigned jobs, unsigned long share)
+{
+    int status;
+    pid_t pid;
+    while ((pid = wait(&status)) > 0) {
+        struct worker *w = workers;
+        while (w < workers + jobs && w->pid != pid)
+            w++;
+        if (w == workers + jobs || WIFEXITED(status))
+            continue;
+        printf("FAILED: POWER_SEED=%llu: %s\n", (unsigned long long)w->seed,
+               WTERMSIG(status) == SIGALRM ? "it hangs" : strsignal(WTERMSIG(status)));
+        w->failed++;
+        w->seed += jobs;
+        if (w->failed < FAILURES_MAX)
+            start(w, jobs, share);
+    }
+}
+
+static unsigned parse(int argc, char **argv)
+{
+    static const struct option options[] = {{"faults", no_argument, NULL, 'f'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"first", required_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
+    unsigned jobs = 2;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'f')
+            faults = true;
+        else if (c == 'j')
+            jobs = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 's')
+            first = strtoull(optarg, NULL, 0);
+        else
+            exit(2);
+    }
+    count = optind < argc ? strtoul(argv[optind], NULL, 10) : 0;
+    if (!count || !jobs || jobs > JOBS_MAX) {
+        fprintf(stderr, "usage: cuts [--faults] [--jobs N] [--first SEED] COUNT\n");
+        exit(2);
+    }
+    if (faults)
+        first += POWER_FAULT_SEEDS;
+    return jobs;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned jobs = parse(argc, argv);
+    struct worker *workers = mmap(NULL, JOBS_MAX * sizeof *workers, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (workers == MAP_FAILED) {
+        perror("mmap");
+        return 1;
+    }
+    unsigned long share = (count + jobs - 1) / jobs, failed = 0, done = 0;
+    struct power_run_figures sum = {0};
+    for (unsigned i = 0; i < jobs; i++) {
+        workers[i].seed = first + i;
+        start(&workers[i], jobs, share);
+    }
+    wait_for_all(workers, jobs, share);
+    for (unsigned i = 0; i < jobs; i++) {
+        power_run_add(&sum, &workers[i].figures);
+        failed += workers[i].failed;
+        done += workers[i].done;
+    }
+    char text[1024];
+    power_run_describe(&sum, text, sizeof text);
+    printf("%lu runs: %s\n%s\n", done, text, failed ? "FAILED" : "nothing lost");
+    return failed ? 1 : 0;
+}
