@@ -26,13 +26,17 @@ enum {
 static struct {
     struct tsm_common common;
     const char *format, *precision, *measurement, *measurement_column, *tags, *fields, *time, *separator,
-        *rejects;
+        *rejects, *wal, *sync;
+    int64_t flush_interval;
     bool dry_run;
 } opt = {
     .common = {.data = "./tsm-data", .memory = (uint64_t)DEFAULT_MEMORY_MB << 20},
     .format = "line",
     .precision = "ns",
     .separator = ",",
+    .wal = "auto",
+    .sync = "1s",
+    .flush_interval = 10 * TSM_MINUTE,
 };
 
 static const struct tsm_option options[] = {
@@ -55,6 +59,14 @@ static const struct tsm_option options[] = {
     {0, "separator", TSM_OPT_STRING, "CHAR", "csv: character between cells (default ',')", NULL, NULL,
      &opt.separator},
     {0, "rejects", TSM_OPT_STRING, "FILE", "save rejected lines to FILE", NULL, NULL, &opt.rejects},
+    {0, "wal", TSM_OPT_CHOICE, "WHEN",
+     "keep a log, so that points are visible and durable soon (default auto: unless all input is files)",
+     "auto on off", NULL, &opt.wal},
+    {0, "sync", TSM_OPT_STRING, "INTERVAL", "fsync the log after so long, or always (default 1s)", NULL, NULL,
+     &opt.sync},
+    {0, "flush-interval", TSM_OPT_DURATION, "INTERVAL",
+     "write points to TSM files after so long at the latest (default 10m; 0s: never by time)", NULL, NULL,
+     &opt.flush_interval},
     {'n', "dry-run", TSM_OPT_FLAG, NULL, "check the input, write nothing", NULL, NULL, &opt.dry_run},
     TSM_OPT_CONFIG(&opt.common),
     TSM_OPT_JOBS(&opt.common),
@@ -74,6 +86,7 @@ static const struct tsm_program program = {
         "examples:\n"
         "  tsm-ingest -d data -b home sensors.lp\n"
         "  zcat *.lp.gz | tsm-ingest -d data -b home --rejects bad.lp\n"
+        "  tail -F app.lp | tsm-ingest -d data -b app --sync always\n"
         "  tsm-ingest -b home -f csv --measurement air --tags room,floor --precision s air.csv\n"
         "\n"
         "exit status: 0 everything is stored and fsynced, 1 failed (the message says what is stored),\n"
@@ -130,6 +143,26 @@ static void check_rejects_file(char *const *paths, int n)
             a.st_ino == b.st_ino && S_ISREG(a.st_mode))
             tsm_usage(&program, "option --rejects: %s is also the input", opt.rejects);
     }
+}
+
+/* Whether a pipe, or something else that is no file, is among the input. */
+static bool has_pipe(char *const *paths, int n)
+{
+    struct stat st;
+    bool any = n == 0 && (fstat(STDIN_FILENO, &st) != 0 || !S_ISREG(st.st_mode));
+    for (int i = 0; i < n; i++) {
+        int rc = strcmp(paths[i], "-") == 0 ? fstat(STDIN_FILENO, &st) : stat(paths[i], &st);
+        any |= rc == 0 && !S_ISREG(st.st_mode);
+    }
+    return any;
+}
+
+static int64_t sync_interval(void)
+{
+    int64_t interval = 0;
+    if (strcmp(opt.sync, "always") != 0 && !tsm_parse_duration(tsm_str_of(opt.sync), &interval))
+        tsm_usage(&program, "option --sync: '%s' is neither always nor a duration, as 1s", opt.sync);
+    return interval;
 }
 
 static void check_options(struct tsm_load_options *load)
@@ -213,9 +246,11 @@ static void print_summary(const struct tsm_engine_stats *st, const struct tsm_lo
                 "{\"points\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"durable_rows\":%" PRIu64
                 ",\"series\":%" PRIu64 ",\"rejected\":%" PRIu64 ",\"late\":%" PRIu64 ",\"bytes\":%" PRIu64
                 ",\"file_bytes\":%" PRIu64 ",\"files\":%" PRIu64 ",\"waits\":%" PRIu64
-                ",\"seconds\":%.3f,\"rows_per_second\":%.0f}\n",
+                ",\"log_records\":%" PRIu64 ",\"log_bytes\":%" PRIu64 ",\"log_syncs\":%" PRIu64
+                ",\"replayed\":%" PRIu64 ",\"seconds\":%.3f,\"rows_per_second\":%.0f}\n",
                 st->points, st->rows, st->durable_rows, st->series, result->rejected, st->late, result->bytes,
-                st->file_bytes, st->files, st->waits, seconds, rate);
+                st->file_bytes, st->files, st->waits, st->log_records, st->log_bytes, st->log_syncs,
+                st->replayed, seconds, rate);
         return;
     }
     if (opt.common.quiet || (!opt.common.verbose && !isatty(STDERR_FILENO)))
@@ -228,6 +263,9 @@ static void print_summary(const struct tsm_engine_stats *st, const struct tsm_lo
             "%s: %s rows, %" PRIu64 " values, %" PRIu64 " series in %.2f s (%s rows/s); %" PRIu64
             " files, %sB\n",
             program.name, rows, st->points, st->series, seconds, per_second, st->files, bytes);
+    if (st->replayed)
+        fprintf(stderr, "%s: %" PRIu64 " rows were in the log of an earlier run\n", program.name,
+                st->replayed);
 }
 
 /* What became of the rows when something failed. */
@@ -325,6 +363,10 @@ int main(int argc, char **argv)
         .memory = opt.common.memory - opt.common.memory / 8 - ((uint64_t)LEAST_MEMORY_MB << 19),
         .jobs = load.jobs,
         .dry_run = opt.dry_run,
+        .wal = strcmp(opt.wal, "on") == 0 ||
+               (strcmp(opt.wal, "auto") == 0 && has_pipe(load.paths, (int)load.npaths)),
+        .sync_interval = sync_interval(),
+        .flush_interval = opt.flush_interval,
         .warn = warn,
     };
     struct tsm_engine *e;

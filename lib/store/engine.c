@@ -27,7 +27,7 @@ enum {
     SERIES_SLOT = 3 * 8, /* bytes per counted series, at the worst */
 };
 
-static void warn(void *ctx, const char *message)
+void tsm_engine_warn(void *ctx, const char *message)
 {
     struct tsm_engine *e = ctx;
     if (e->warn)
@@ -92,7 +92,7 @@ static int find_policy(struct tsm_engine *e, struct tsm_str rp, struct tsm_err *
         return tsm_err_set(err, TSM_ENOTFOUND, "database %.*s has no default retention policy",
                            (int)e->database.n, e->database.p);
     e->rp_name = tsm_arena_str(&e->names, policy->name);
-    e->oldest_allowed = policy->duration > 0 ? tsm_now() - policy->duration : INT64_MIN;
+    e->retention = policy->duration;
     return TSM_OK;
 }
 
@@ -107,6 +107,10 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
     e->memory = opt->memory > MEMORY_MIN ? opt->memory : MEMORY_MIN;
     e->jobs = opt->jobs ? opt->jobs : 1;
     e->dry_run = opt->dry_run;
+    e->wal.on = opt->wal && !opt->dry_run;
+    e->wal.sync_interval = opt->sync_interval;
+    e->wal.flush_interval = opt->flush_interval;
+    e->oldest_allowed = INT64_MIN;
     e->warn = opt->warn;
     e->warn_ctx = opt->warn_ctx;
     e->series.limit = e->memory / SERIES_SHARE / SERIES_SLOT;
@@ -123,6 +127,8 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
         rc = tsm_meta_load(fs, e->dir, &e->meta, err);
     if (rc == TSM_OK)
         rc = find_policy(e, opt->rp, err);
+    if (rc == TSM_OK && !e->dry_run)
+        rc = tsm_engine_replay(e, err);
     if (rc != TSM_OK) {
         tsm_engine_close(e);
         return rc;
@@ -144,11 +150,13 @@ void tsm_engine_close(struct tsm_engine *e)
     if (!e)
         return;
     join(e);
+    tsm_engine_wal_release(e);
     tsm_memtable_free(e->active);
     for (size_t i = 0; i < e->nshards; i++) {
         tsm_field_types_release(&e->shards[i]->types);
         tsm_shard_files_release(&e->shards[i]->files);
         tsm_frontier_drop(&e->shards[i]->flush.frontier);
+        tsm_free(e->shards[i]->taken);
         tsm_free(e->shards[i]);
     }
     tsm_free(e->shards);
@@ -194,11 +202,11 @@ static void learn_types(void *ctx, const struct tsm_reader *r)
 
 static void report_damage(void *ctx, const char *message)
 {
-    warn(((struct opening *)ctx)->engine, message);
+    tsm_engine_warn(((struct opening *)ctx)->engine, message);
 }
 
-static int open_shard(struct tsm_engine *e, const struct tsm_shard_group *g, struct tsm_engine_shard **out,
-                      struct tsm_err *err)
+int tsm_engine_open_shard(struct tsm_engine *e, const struct tsm_shard_group *g,
+                          struct tsm_engine_shard **out, struct tsm_err *err)
 {
     *out = NULL;
     if (g->nshards == 0)
@@ -223,11 +231,10 @@ static int open_shard(struct tsm_engine *e, const struct tsm_shard_group *g, str
     TSM_GROW(e->shards, e->nshards + 1, e->capshards);
     e->shards[e->nshards++] = s;
     *out = s;
-    return e->dry_run ? TSM_OK : tsm_engine_take_log(e, s, err);
+    return TSM_OK;
 }
 
-/* The shard that t falls into; opened when it was not yet. */
-static int find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_shard **out, struct tsm_err *err)
+int tsm_engine_find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_shard **out, struct tsm_err *err)
 {
     struct tsm_rp *rp = tsm_meta_rp(tsm_meta_database(&e->meta, e->database), e->rp_name);
     bool created;
@@ -239,7 +246,8 @@ static int find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_shard *
             return TSM_OK;
         }
     }
-    return open_shard(e, g, out, err);
+    int rc = tsm_engine_open_shard(e, g, out, err);
+    return rc == TSM_OK && !e->dry_run ? tsm_engine_take_log(e, *out, err) : rc;
 }
 
 /* ---- flushing ---- */
@@ -254,11 +262,15 @@ static void *flush_main(void *arg)
         .nshards = e->nflush_shards,
         .jobs = e->jobs,
         .index_memory = e->memory / INDEX_SHARE,
-        .damage = warn,
+        .damage = tsm_engine_warn,
+        .begin = tsm_engine_wal_begin,
+        .end = tsm_engine_wal_end,
         .ctx = e,
     };
     struct tsm_err err = {0};
     int rc = tsm_flush_run(&f, &err);
+    if (rc == TSM_OK)
+        rc = tsm_engine_wal_finish(e, &err);
     tsm_memtable_free(e->frozen);
     e->frozen = NULL;
     pthread_mutex_lock(&e->mutex);
@@ -266,8 +278,10 @@ static void *flush_main(void *arg)
     e->stats.files += f.files;
     e->stats.file_bytes += f.file_bytes;
     if (rc == TSM_OK) {
-        e->stats.durable_rows = e->frozen_rows;
-        e->durable_mark = e->frozen_mark;
+        if (e->stats.durable_rows < e->frozen_rows) /* the log may be further */
+            e->stats.durable_rows = e->frozen_rows;
+        if (e->durable_mark < e->frozen_mark)
+            e->durable_mark = e->frozen_mark;
     } else {
         e->code = rc;
         e->err = err;
@@ -294,7 +308,7 @@ int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err)
     return check_failure(e, err);
 }
 
-static int save_meta(struct tsm_engine *e, struct tsm_err *err)
+int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err)
 {
     if (!e->meta_changed)
         return TSM_OK;
@@ -307,8 +321,11 @@ int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
 {
     int rc = tsm_engine_wait(e, err);
     if (rc == TSM_OK && !e->dry_run)
-        rc = save_meta(e, err);
+        rc = tsm_engine_save_meta(e, err);
     if (rc != TSM_OK || tsm_memtable_empty(e->active))
+        return rc;
+    rc = tsm_engine_wal_freeze(e, err);
+    if (rc != TSM_OK)
         return rc;
     e->frozen_bytes = tsm_memtable_bytes(e->active, e->jobs);
     e->frozen = e->active;
@@ -360,7 +377,7 @@ static int find_budget(const struct tsm_engine *e, size_t *budget, struct tsm_er
     return TSM_OK;
 }
 
-static bool flush_is_running(struct tsm_engine *e)
+bool tsm_engine_is_flushing(struct tsm_engine *e)
 {
     if (!e->flushing)
         return false;
@@ -372,12 +389,12 @@ static bool flush_is_running(struct tsm_engine *e)
 
 /* A memtable may grow to two thirds of the budget, so that much gets into one file. Then the next one has a
  * third until the first is written. */
-static int keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err)
+int tsm_engine_keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err)
 {
     size_t bytes = tsm_memtable_bytes(e->active, e->jobs);
     if (bytes < budget / 3)
         return TSM_OK;
-    if (bytes + e->frozen_bytes >= budget && flush_is_running(e)) {
+    if (bytes + e->frozen_bytes >= budget && tsm_engine_is_flushing(e)) {
         e->stats.waits++;
         int rc = tsm_engine_wait(e, err);
         if (rc != TSM_OK)
@@ -392,57 +409,77 @@ bool tsm_engine_is_full(struct tsm_engine *e)
     return find_budget(e, &budget, NULL) != TSM_OK || tsm_memtable_bytes(e->active, e->jobs) >= budget / 2;
 }
 
-/* What the memtable's callbacks get. */
-struct writing {
-    struct tsm_engine *engine;
-    tsm_reject_fn *reject;
-    void *ctx;
-};
-
 static void count_series(void *ctx, struct tsm_str key)
 {
-    tsm_distinct_add(&((struct writing *)ctx)->engine->series, tsm_hash(key));
+    tsm_distinct_add(&((struct tsm_engine_writing *)ctx)->engine->series, tsm_hash(key));
 }
 
 static void count_reject(void *ctx, uint32_t line, struct tsm_str text, const char *cause)
 {
-    struct writing *w = ctx;
+    struct tsm_engine_writing *w = ctx;
     w->engine->stats.rejected++;
     if (w->reject)
         w->reject(w->ctx, line, text, cause);
 }
 
+int tsm_engine_write_group(struct tsm_engine_writing *w, size_t from, size_t n,
+                           const struct tsm_memtable_shard **shards, uint32_t *added, struct tsm_err *err)
+{
+    struct tsm_engine *e = w->engine;
+    const struct tsm_point *points = &w->batch->points[from];
+    for (size_t i = 0; i < n; i++) {
+        const struct tsm_point *p = &points[i];
+        if (__builtin_expect(p->time < e->oldest_allowed, 0)) {
+            shards[i] = NULL;
+            count_reject(w, p->line, p->text, "points beyond retention policy");
+            continue;
+        }
+        if (!e->current || p->time < e->current->start || p->time >= e->current->end) {
+            int rc = tsm_engine_find_shard(e, p->time, &e->current, err);
+            if (rc != TSM_OK)
+                return rc;
+        }
+        shards[i] = &e->current->table;
+    }
+    *added = tsm_memtable_write(e->active, w->batch, points, shards, n, &e->counts, count_series,
+                                count_reject, w);
+    return TSM_OK;
+}
+
+/* Without a log. */
+static int write_points(struct tsm_engine_writing *w, size_t budget, struct tsm_err *err)
+{
+    const struct tsm_memtable_shard *shards[TSM_MEMTABLE_GROUP];
+    uint32_t added;
+    int rc = TSM_OK;
+    for (size_t from = 0, n; from < w->batch->n && rc == TSM_OK; from += n) {
+        n = w->batch->n - from < TSM_MEMTABLE_GROUP ? w->batch->n - from : TSM_MEMTABLE_GROUP;
+        rc = tsm_engine_write_group(w, from, n, shards, &added, err);
+        if (rc == TSM_OK)
+            rc = tsm_engine_keep_budget(w->engine, budget, err);
+    }
+    return rc;
+}
+
 int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
                      struct tsm_err *err)
 {
-    struct writing w = {e, reject, ctx};
+    struct tsm_engine_writing w = {e, batch, reject, ctx};
     size_t budget = 0;
     int rc = check_failure(e, err);
     if (rc == TSM_OK)
         rc = find_budget(e, &budget, err);
-    for (size_t from = 0, n; from < batch->n && rc == TSM_OK; from += n) {
-        const struct tsm_memtable_shard *shards[TSM_MEMTABLE_GROUP];
-        n = batch->n - from < TSM_MEMTABLE_GROUP ? batch->n - from : TSM_MEMTABLE_GROUP;
-        for (size_t i = 0; i < n && rc == TSM_OK; i++) {
-            const struct tsm_point *p = &batch->points[from + i];
-            if (__builtin_expect(p->time < e->oldest_allowed, 0)) {
-                shards[i] = NULL;
-                count_reject(&w, p->line, p->text, "points beyond retention policy");
-                continue;
-            }
-            if (!e->current || p->time < e->current->start || p->time >= e->current->end)
-                rc = find_shard(e, p->time, &e->current, err);
-            if (rc == TSM_OK)
-                shards[i] = &e->current->table;
-        }
-        if (rc != TSM_OK)
-            break;
-        tsm_memtable_write(e->active, batch, &batch->points[from], shards, n, &e->counts, count_series,
-                           count_reject, &w);
-        rc = keep_budget(e, budget, err);
-    }
-    e->mark += rc == TSM_OK && batch->n > 0;
-    return rc;
+    if (e->retention > 0) /* time goes on while a pipe is open */
+        e->oldest_allowed = tsm_now() - e->retention;
+    if (rc == TSM_OK && batch->n && !e->wal.on)
+        rc = write_points(&w, budget, err);
+    if (rc == TSM_OK && batch->n && e->wal.on)
+        rc = tsm_engine_wal_write(&w, err);
+    if (rc != TSM_OK)
+        return rc;
+    e->mark += batch->n > 0;
+    rc = tsm_engine_wal_tick(e, err);
+    return rc == TSM_OK && e->wal.on ? tsm_engine_keep_budget(e, budget, err) : rc;
 }
 
 uint64_t tsm_engine_mark(const struct tsm_engine *e)
@@ -452,7 +489,7 @@ uint64_t tsm_engine_mark(const struct tsm_engine *e)
 
 uint64_t tsm_engine_durable(struct tsm_engine *e)
 {
-    bool nothing = tsm_memtable_empty(e->active) && !flush_is_running(e); /* all of it was rejected */
+    bool nothing = tsm_memtable_empty(e->active) && !tsm_engine_is_flushing(e); /* all of it was rejected */
     pthread_mutex_lock(&e->mutex);
     if (nothing && e->code == TSM_OK)
         e->durable_mark = e->mark;

@@ -22,6 +22,12 @@ struct tsm_engine_options {
     size_t memory;      /* budget of both memtables in bytes */
     unsigned jobs;      /* threads that encode a flush */
     bool dry_run;       /* parse and check, write nothing */
+    /* A log: what has been written is visible to readers at once, and durable after each batch (0) or when so many
+     * nanoseconds have passed. Batches, also empty ones, have to keep coming for that. */
+    bool wal;
+    int64_t sync_interval;
+    int64_t
+        flush_interval; /* points go to TSM files after so many nanoseconds at the latest; 0: by memory alone */
     /* Something the user should know that does not stop the work: a damaged file. May be NULL; called by any
      * thread. */
     void (*warn)(void *ctx, const char *message);
@@ -35,13 +41,15 @@ struct tsm_engine_stats {
     uint64_t rejected;          /* lines */
     uint64_t late;              /* values that went to out-of-order files */
     uint64_t dropped_fields;    /* named "time", which InfluxDB does not store either */
-    uint64_t durable_rows;      /* rows covered by completed flushes */
+    uint64_t durable_rows;      /* in files or in the fsynced log */
     uint64_t files, file_bytes; /* written */
     uint64_t waits;             /* times the writer waited for a flush */
+    uint64_t log_records, log_bytes, log_syncs;
+    uint64_t replayed; /* rows that an earlier run had left in the log */
 };
 
 /* Takes the lock, loads meta.db, creates database and policy when missing, removes left-over *.tmp of a
- * killed writer. */
+ * killed writer, and takes what it had in the log into TSM files. */
 int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *opt, struct tsm_engine **e,
                     struct tsm_err *err);
 

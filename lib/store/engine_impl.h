@@ -4,10 +4,13 @@
 
 #include <pthread.h>
 
+#include "format/batch.h"
 #include "format/meta_db.h"
+#include "format/tombstone.h"
 #include "store/distinct.h"
 #include "store/engine.h"
 #include "store/flush.h"
+#include "store/shard_wal.h"
 
 /* A shard that this engine has written to. */
 struct tsm_engine_shard {
@@ -17,6 +20,29 @@ struct tsm_engine_shard {
     struct tsm_field_types types; /* used by the writer alone */
     struct tsm_shard_files files; /* used by the flush alone once the shard is open */
     struct tsm_flush_shard flush;
+
+    struct tsm_shard_wal *wal; /* NULL: not open */
+    bool log_frozen;           /* the frozen memtable has segments: */
+    uint32_t log_covered;      /* up to this one */
+    uint64_t log_sequence;     /* and has seen deletes up to this one */
+    uint32_t *taken;           /* points of the batch in hand that are to be logged */
+    size_t ntaken, captaken;
+    bool deleted_from; /* the memtable, since they were taken */
+};
+
+/* What the log's side of an engine needs; used by the writer alone. */
+struct tsm_engine_wal {
+    bool on;
+    int64_t sync_interval, flush_interval;
+    int64_t unsynced_since; /* monotonic; 0: all is fsynced */
+    int64_t active_since;   /* the active memtable has something; 0: it was empty when that was looked at */
+    uint64_t rows;          /* written and logged */
+    size_t nopen;           /* logs */
+    struct tsm_engine_shard **touched; /* by the batch in hand */
+    size_t ntouched, captouched;
+    struct tsm_batch_encoder *encoder;
+    struct tsm_points kept; /* points without fields that are not stored */
+    struct tsm_buf payload;
 };
 
 struct tsm_engine {
@@ -33,7 +59,8 @@ struct tsm_engine {
     struct tsm_lock lock;
     struct tsm_meta meta;
     bool meta_changed;
-    int64_t oldest_allowed; /* by the retention policy; INT64_MIN: all */
+    int64_t retention;      /* of the policy, nanoseconds; 0: all */
+    int64_t oldest_allowed; /* by it; INT64_MIN: all */
     struct tsm_engine_shard **shards;
     size_t nshards, capshards;
     struct tsm_engine_shard *current; /* of the last point */
@@ -43,7 +70,8 @@ struct tsm_engine {
     uint64_t mark;                     /* batches that were written */
     struct tsm_distinct series;
     struct tsm_frontiers frontiers; /* used by the flush alone, but for their size */
-    size_t frozen_bytes; /* of the memtable that was frozen last */
+    size_t frozen_bytes;            /* of the memtable that was frozen last */
+    struct tsm_engine_wal wal;
 
     /* The flush of a frozen memtable; everything from here is shared with its thread under the lock. */
     pthread_mutex_t mutex;
@@ -60,13 +88,67 @@ struct tsm_engine {
     struct tsm_engine_stats stats;
 };
 
+/* ---- engine.c ---- */
+
+void tsm_engine_warn(void *engine, const char *message);
+/* Opens a shard that is not open yet, without looking at logs. */
+int tsm_engine_open_shard(struct tsm_engine *e, const struct tsm_shard_group *g, struct tsm_engine_shard **s,
+                          struct tsm_err *err);
+/* The shard that t falls into; opened when it was not yet, and what influxd left in its log taken. */
+int tsm_engine_find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_shard **s, struct tsm_err *err);
+int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err);
 /* Freezes the active memtable, if there is something in it, and starts to write it out. */
 int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err);
 /* Waits until no flush is running. */
 int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err);
+bool tsm_engine_is_flushing(struct tsm_engine *e);
 /* True when the active memtable has grown over its budget. */
 bool tsm_engine_is_full(struct tsm_engine *e);
+int tsm_engine_keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err);
+
+/* What the memtable's callbacks get. */
+struct tsm_engine_writing {
+    struct tsm_engine *engine;
+    const struct tsm_points *batch;
+    tsm_reject_fn *reject;
+    void *ctx;
+};
+
+/* Writes the points [from, from + n) of the batch, n at most TSM_MEMTABLE_GROUP, into the active memtable. Bit i of
+ * *added: point from + i was, into shard *shards[i]. */
+int tsm_engine_write_group(struct tsm_engine_writing *w, size_t from, size_t n,
+                           const struct tsm_memtable_shard **shards, uint32_t *added, struct tsm_err *err);
+
+/* ---- engine_log.c ---- */
+
 /* Takes what influxd left in the log of a shard into TSM files, then removes the log. */
 int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err);
+/* Puts deletes that were found in a log beside all files that the shard has by now, and empties the list. The caller
+ * holds the shard's lock (tsm_engine_lock_shard()). */
+int tsm_engine_apply_removals(struct tsm_engine *e, struct tsm_engine_shard *s,
+                              struct tsm_tombstones *removed, struct tsm_err *err);
+/* Waits for a compaction or a delete in the shard to end. *lock stays empty when the shard has no folder. */
+int tsm_engine_lock_shard(struct tsm_engine *e, const struct tsm_engine_shard *s, struct tsm_lock *lock,
+                          struct tsm_err *err);
+
+/* ---- engine_replay.c ---- */
+
+/* Takes what an earlier run left in our own logs into TSM files, then removes the logs. */
+int tsm_engine_replay(struct tsm_engine *e, struct tsm_err *err);
+
+/* ---- engine_wal.c ---- */
+
+/* Writes a batch into the memtable and into the log. */
+int tsm_engine_wal_write(struct tsm_engine_writing *w, struct tsm_err *err);
+/* What is due by the clock: an fsync of the log, a flush. */
+int tsm_engine_wal_tick(struct tsm_engine *e, struct tsm_err *err);
+/* The active memtable is about to be frozen. */
+int tsm_engine_wal_freeze(struct tsm_engine *e, struct tsm_err *err);
+/* Around the flush of the shard with this number in the frozen memtable: see struct tsm_flush. */
+int tsm_engine_wal_begin(void *engine, uint32_t shard, struct tsm_err *err);
+int tsm_engine_wal_end(void *engine, uint32_t shard, bool flushed, struct tsm_err *err);
+/* Removes the segments of shards of which nothing was left to flush. */
+int tsm_engine_wal_finish(struct tsm_engine *e, struct tsm_err *err);
+void tsm_engine_wal_release(struct tsm_engine *e);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "store/engine_impl.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,23 +19,47 @@
 struct taking {
     struct tsm_engine *engine;
     struct tsm_engine_shard *shard;
+    struct tsm_lock lock;          /* of the shard; taken with the first delete */
     struct tsm_tombstones removed; /* deletes that the files do not have yet */
     bool flushed;                  /* a part of the log is in files */
 };
 
-/* Adds the pending deletes to one file. */
-static int remove_from_file(struct taking *t, struct tsm_file_name name, struct tsm_err *err)
+/* ---- deletes that a log has for the files ---- */
+
+int tsm_engine_lock_shard(struct tsm_engine *e, const struct tsm_engine_shard *s, struct tsm_lock *lock,
+                          struct tsm_err *err)
 {
-    const struct tsm_fs *fs = t->engine->fs;
-    char *path = tsm_shard_files_path(&t->shard->files, name), *beside = tsm_tombstone_path(path);
+    struct tsm_fs_stat st;
+    *lock = (struct tsm_lock){0};
+    int found = e->fs->stat(e->fs->ctx, s->files.dir, &st);
+    if (found == -ENOENT)
+        return TSM_OK;
+    if (found < 0)
+        return tsm_err_sys(err, -found, "open %s", s->files.dir);
+    char *path = tsm_path_shard_lock(s->files.dir);
+    int rc = tsm_lock_open(e->fs, path, lock, err);
+    if (rc == TSM_OK)
+        rc = tsm_lock_acquire(lock, err);
+    if (rc != TSM_OK)
+        tsm_lock_release(lock);
+    tsm_free(path);
+    return rc;
+}
+
+/* Adds the deletes to those of one file. */
+static int remove_from_file(struct tsm_engine *e, const struct tsm_engine_shard *s,
+                            const struct tsm_tombstones *removed, struct tsm_file_name name,
+                            struct tsm_err *err)
+{
+    char *path = tsm_shard_files_path(&s->files, name), *beside = tsm_tombstone_path(path);
     struct tsm_reader *r = NULL;
     struct tsm_tombstones all = {0};
-    int rc = tsm_reader_open_bare(fs, path, &r, err);
+    int rc = tsm_reader_open_bare(e->fs, path, &r, err);
     if (rc == TSM_OK)
-        rc = tsm_tombstones_read(fs, beside, &all, err);
+        rc = tsm_tombstones_read(e->fs, beside, &all, err);
     bool any = false;
-    for (size_t i = 0; i < t->removed.n && rc == TSM_OK; i++) {
-        const struct tsm_tombstone *d = &t->removed.items[i];
+    for (size_t i = 0; i < removed->n && rc == TSM_OK; i++) {
+        const struct tsm_tombstone *d = &removed->items[i];
         bool found;
         tsm_reader_seek(r, d->key, &found);
         if (found)
@@ -43,7 +68,7 @@ static int remove_from_file(struct taking *t, struct tsm_file_name name, struct 
     }
     if (rc == TSM_OK && any) {
         tsm_tombstones_sort(&all);
-        rc = tsm_tombstones_write(fs, beside, &all, err);
+        rc = tsm_tombstones_write(e->fs, beside, &all, err);
     }
     tsm_tombstones_release(&all);
     tsm_reader_close(r);
@@ -52,17 +77,28 @@ static int remove_from_file(struct taking *t, struct tsm_file_name name, struct 
     return rc;
 }
 
+int tsm_engine_apply_removals(struct tsm_engine *e, struct tsm_engine_shard *s,
+                              struct tsm_tombstones *removed, struct tsm_err *err)
+{
+    if (removed->n == 0)
+        return TSM_OK;
+    int rc = tsm_engine_wait(e, err);
+    if (rc == TSM_OK)
+        rc = tsm_shard_files_refresh(e->fs, &s->files, NULL, NULL, NULL, err);
+    for (size_t i = 0; i < s->files.n && rc == TSM_OK; i++)
+        rc = remove_from_file(e, s, removed, s->files.files[i].name, err);
+    tsm_tombstones_release(removed);
+    return rc;
+}
+
+/* ---- the log ---- */
+
 static int apply_removals(struct taking *t, struct tsm_err *err)
 {
-    if (t->removed.n == 0)
-        return TSM_OK;
-    int rc = tsm_engine_wait(t->engine, err);
-    if (rc == TSM_OK)
-        rc = tsm_shard_files_refresh(t->engine->fs, &t->shard->files, NULL, NULL, NULL, err);
-    for (size_t i = 0; i < t->shard->files.n && rc == TSM_OK; i++)
-        rc = remove_from_file(t, t->shard->files.files[i].name, err);
-    tsm_tombstones_release(&t->removed);
-    return rc;
+    int rc = TSM_OK;
+    if (t->removed.n && !t->lock.fs)
+        rc = tsm_engine_lock_shard(t->engine, t->shard, &t->lock, err);
+    return rc == TSM_OK ? tsm_engine_apply_removals(t->engine, t->shard, &t->removed, err) : rc;
 }
 
 static int visit_write(void *ctx, struct tsm_str key, const struct tsm_values *values, struct tsm_err *err)
@@ -149,6 +185,7 @@ int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct
         if (rc == TSM_OK)
             rc = remove_segments(e, dir, &names, err);
         tsm_tombstones_release(&t.removed);
+        tsm_lock_release(&t.lock);
         tsm_names_release(&names);
     } else if (rc == TSM_OK) {
         tsm_names_release(&names);

@@ -376,6 +376,18 @@ static int flush_shard(struct tsm_flush *f, struct tsm_run *runs, size_t n, stru
     return rc;
 }
 
+/* The same, between what others have to do before and afterwards. */
+static int flush_guarded(struct tsm_flush *f, struct tsm_run *runs, size_t n, struct tsm_err *err)
+{
+    uint32_t shard = runs[0].shard;
+    int rc = f->begin ? f->begin(f->ctx, shard, err) : TSM_OK;
+    if (rc != TSM_OK)
+        return rc;
+    rc = flush_shard(f, runs, n, err);
+    int ended = f->end ? f->end(f->ctx, shard, rc == TSM_OK, rc == TSM_OK ? err : NULL) : TSM_OK;
+    return rc == TSM_OK ? ended : rc;
+}
+
 int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err)
 {
     struct runs r = {0};
@@ -386,7 +398,7 @@ int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err)
         for (to = from + 1; to < r.n && r.runs[to].shard == shard; to++)
             ;
         if (shard >= f->done)
-            rc = flush_shard(f, r.runs + from, to - from, err);
+            rc = flush_guarded(f, r.runs + from, to - from, err);
         if (rc == TSM_OK && shard >= f->done)
             f->done = shard + 1;
     }

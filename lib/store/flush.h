@@ -26,6 +26,9 @@ struct tsm_flush {
     unsigned jobs;
     size_t index_memory; /* a file is finished when its index takes more than this */
     tsm_shard_damage_fn *damage;
+    /* Around the writing of each shard; NULL: nothing to do. Without a begin that succeeded there is no end. */
+    int (*begin)(void *ctx, uint32_t shard, struct tsm_err *err);
+    int (*end)(void *ctx, uint32_t shard, bool flushed, struct tsm_err *err);
     void *ctx;
     uint32_t done; /* shards below this number have been written: 0 at first */
     /* out, added to */

@@ -240,7 +240,7 @@ static uint32_t search_column(const struct tsm_memtable_shard *shard, const stru
 {
     const struct tsm_slice *sl = &s->slice;
     struct tsm_field_def *def = NULL;
-    if (sl->ncolumns > WIDE) {
+    if (sl->ncolumns > WIDE && shard->types) {
         def = tsm_field_types_find(shard->types, tsm_key_measurement(tsm_mem_series_key(s)), name);
         if (!def)
             return (uint32_t)NO_COLUMN;
@@ -379,12 +379,13 @@ static void reject_point(const struct tsm_point *p, const char *cause, bool pars
     tsm_buf_release(&message);
 }
 
-void tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
-                        const struct tsm_point *points, const struct tsm_memtable_shard *const *shards,
-                        size_t n, struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
-                        tsm_reject_fn *reject, void *ctx)
+uint32_t tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
+                            const struct tsm_point *points, const struct tsm_memtable_shard *const *shards,
+                            size_t n, struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
+                            tsm_reject_fn *reject, void *ctx)
 {
     struct tsm_mem_series *series[TSM_MEMTABLE_GROUP];
+    uint32_t added = 0;
     for (size_t i = 0; i < n; i++)
         tsm_series_index_prefetch(&m->index, points[i].hash);
     for (size_t i = 0; i < n; i++)
@@ -425,12 +426,15 @@ void tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
             switch_slice(m, s, shards[i]->index);
         TSM_GROW(m->resolved, p->nfields, m->capresolved);
         struct tsm_buf cause = {0};
-        if (__builtin_expect(resolve(m, s, shards[i], fields, p->nfields, &cause), 1))
+        if (__builtin_expect(resolve(m, s, shards[i], fields, p->nfields, &cause), 1)) {
             add_point(m, s, shards[i], p, fields, counts);
-        else
+            added |= 1u << i;
+        } else {
             reject_point(p, tsm_buf_cstr(&cause), false, reject, ctx);
+        }
         tsm_buf_release(&cause);
     }
+    return added;
 }
 
 int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *shard, struct tsm_str tsm_key,

@@ -32,7 +32,7 @@ struct tsm_slices {
 
 /* A spelling of a series. One cache line. */
 struct tsm_mem_series {
-    struct tsm_series_name raw; /* as written in a line */
+    struct tsm_series_name raw;  /* as written in a line */
     struct tsm_mem_series *same; /* the one that holds the columns: for the canonical spelling itself */
     struct tsm_slice slice;      /* of the shard that was written last */
     struct tsm_slices *all;      /* NULL: slice is the only one. Its copy of the current one may be old. */
@@ -62,19 +62,21 @@ typedef void tsm_new_series_fn(void *ctx, struct tsm_str key);
 
 /*
  * Adds n (at most TSM_MEMTABLE_GROUP) points of batch; shards[i] is that of points[i], NULL to leave the
- * point out. A point is added as a whole or given to reject with InfluxDB's message.
+ * point out. A point is added as a whole or given to reject with InfluxDB's message. Bit i of the result: points[i]
+ * was added.
  */
-void tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
-                        const struct tsm_point *points, const struct tsm_memtable_shard *const *shards,
-                        size_t n, struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
-                        tsm_reject_fn *reject, void *ctx);
+uint32_t tsm_memtable_write(struct tsm_memtable *m, const struct tsm_points *batch,
+                            const struct tsm_point *points, const struct tsm_memtable_shard *const *shards,
+                            size_t n, struct tsm_memtable_counts *counts, tsm_new_series_fn *new_series,
+                            tsm_reject_fn *reject, void *ctx);
 
 /* Adds values of one TSM key, from a log. TSM_ECONFLICT when the field has another type in the shard,
  * TSM_ECORRUPT when the key is none. */
 int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *shard, struct tsm_str tsm_key,
                      const struct tsm_values *values, struct tsm_err *err);
 
-/* Removes the values of one TSM key with tmin <= t <= tmax. */
+/* Removes the values of one TSM key with tmin <= t <= tmax. Of a frozen memtable, which a writer's thread has no part in,
+ * the shard's types are NULL here: they are that writer's. */
 int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
                         struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err);
 

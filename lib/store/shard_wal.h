@@ -43,19 +43,28 @@ int tsm_shard_wal_append(struct tsm_shard_wal *w, struct tsm_str payload, tsm_wa
                          void *ctx, struct tsm_err *err);
 /* fsyncs what has been appended since the last time. */
 int tsm_shard_wal_sync(struct tsm_shard_wal *w, struct tsm_err *err);
-uint64_t tsm_shard_wal_unsynced(const struct tsm_shard_wal *w); /* bytes */
+uint64_t tsm_shard_wal_unsynced(struct tsm_shard_wal *w); /* bytes */
+uint64_t
+tsm_shard_wal_last_size(const struct tsm_shard_wal *w); /* bytes of the record that was appended last */
 
 /* The memtable is frozen: ends the segment, calls remove for what others have deleted so far. *covered is the number of the last
  * segment that belongs to the frozen memtable, *sequence that of the last record it has seen. */
 int tsm_shard_wal_freeze(struct tsm_shard_wal *w, uint32_t *covered, uint64_t *sequence,
                          tsm_wal_remove_fn *remove, void *ctx, struct tsm_err *err);
 
-/* Around a flush, in the flush's thread, while another thread may append. begin waits for flush.lock and calls remove for
- * the deletes behind `sequence`. end, with removed true (the files are durable), removes the segments up to `covered`; it
+/* Around a flush, in the flush's thread, while another thread may append. begin waits for flush.lock (it has not got it
+ * when it fails) and calls remove for the deletes behind `sequence`. end, with flushed true (the files are durable), removes the segments up to `covered`; it
  * always gives the lock back. */
 int tsm_shard_wal_flush_begin(struct tsm_shard_wal *w, uint64_t sequence, tsm_wal_remove_fn *remove,
                               void *ctx, struct tsm_err *err);
 int tsm_shard_wal_flush_end(struct tsm_shard_wal *w, uint32_t covered, bool flushed, struct tsm_err *err);
+
+/* The numbers of the segments in folder dir, ascending (tsm_free). TSM_ENOTFOUND when there is no such folder. */
+int tsm_wal_list(const struct tsm_fs *fs, const char *dir, uint32_t **numbers, size_t *n,
+                 struct tsm_err *err);
+/* Removes these segments in this order, each durably before the next. */
+int tsm_wal_remove(const struct tsm_fs *fs, const char *dir, const uint32_t *numbers, size_t n,
+                   struct tsm_err *err);
 
 /* ---- a delete ---- */
 
