@@ -13,7 +13,7 @@
  * All integers are big-endian. The seal closes a gap of the format, whose index has no checksum: 16 bytes
  * "TSMSEAL1" and the XXH3-64 of everything from the index to the end of the file. InfluxDB never looks
  * between the last block and the index. A file without a seal is one that influxd wrote; bytes in that place
- * that are not a valid seal are a fault.
+ * that are not a valid seal, with or without valid origins before it, are a fault.
  *
  * The origins say which files a compaction made this one from, so that what a crash left of them is known to be here too: 8
  * bytes "TSMFROM1", 4 bytes number, and for each 4 bytes generation, 4 bytes level, 8 bytes size of the file, 8 bytes XXH3-64 of
@@ -37,6 +37,8 @@ enum {
     TSM_ENTRY_SIZE = 28,
     TSM_FOOTER_SIZE = 8,
     TSM_SEAL_SIZE = 16,
+    TSM_ORIGINS_SIZE = 8 + 4 + 8, /* and for each: */
+    TSM_ORIGIN_SIZE = 4 + 4 + 8 + 8,
     TSM_MAX_ENTRIES = 65535, /* per key in one file */
 };
 #define TSM_SEAL_MAGIC "TSMSEAL1"

@@ -139,19 +139,44 @@ static int check_index(struct tsm_reader *r, uint64_t *blocks_end, struct tsm_er
     return cause ? corrupt(r, at, err, cause) : TSM_OK;
 }
 
-/* Between the last block and the index there is nothing, or a seal that fits. */
+/* The origins fill the bytes from `at` to `end`, and are what their digest says. */
+static int check_origins(struct tsm_reader *r, uint64_t at, uint64_t end, struct tsm_err *err)
+{
+    const uint8_t *p = r->map.data + at;
+    uint64_t n = end - at;
+    if (n < TSM_ORIGINS_SIZE + TSM_ORIGIN_SIZE || memcmp(p, TSM_ORIGINS_MAGIC, 8) != 0)
+        return corrupt(r, at, err, "neither a block nor a seal before the index");
+    uint64_t count = tsm_get_be32(p + 8);
+    if (n != TSM_ORIGINS_SIZE + count * TSM_ORIGIN_SIZE)
+        return corrupt(r, at, err, "origins: their number does not fit their size");
+    if (tsm_get_be64(p + n - 8) != XXH3_64bits(p, n - 8))
+        return corrupt(r, at, err, "origins: checksum mismatch");
+    r->origins = tsm_realloc_array(NULL, count, sizeof *r->origins);
+    r->norigins = count;
+    p += 12;
+    for (uint64_t i = 0; i < count; i++, p += TSM_ORIGIN_SIZE)
+        r->origins[i] = (struct tsm_origin){
+            .name = {.generation = tsm_get_be32(p), .level = tsm_get_be32(p + 4)},
+            .size = tsm_get_be64(p + 8),
+            .digest = tsm_get_be64(p + 16),
+        };
+    return TSM_OK;
+}
+
+/* Between the last block and the index there is nothing, or a seal that fits, with or without origins before it. */
 static int check_seal(struct tsm_reader *r, uint64_t blocks_end, struct tsm_err *err)
 {
-    if (blocks_end == r->index_offset)
+    uint64_t gap = r->index_offset - blocks_end;
+    if (gap == 0)
         return TSM_OK;
-    const uint8_t *seal = r->map.data + blocks_end;
-    if (r->index_offset - blocks_end != TSM_SEAL_SIZE || memcmp(seal, TSM_SEAL_MAGIC, 8) != 0)
+    const uint8_t *seal = r->map.data + r->index_offset - TSM_SEAL_SIZE;
+    if (gap < TSM_SEAL_SIZE || memcmp(seal, TSM_SEAL_MAGIC, 8) != 0)
         return corrupt(r, blocks_end, err, "neither a block nor a seal before the index");
     const uint8_t *index = r->map.data + r->index_offset;
     if (tsm_get_be64(seal + 8) != XXH3_64bits(index, r->index_size + TSM_FOOTER_SIZE))
         return corrupt(r, r->index_offset, err, "the index does not match its seal");
     r->sealed = true;
-    return TSM_OK;
+    return gap == TSM_SEAL_SIZE ? TSM_OK : check_origins(r, blocks_end, r->index_offset - TSM_SEAL_SIZE, err);
 }
 
 static int check_file(struct tsm_reader *r, struct tsm_err *err)
@@ -208,6 +233,7 @@ void tsm_reader_close(struct tsm_reader *r)
     tsm_tombstones_release(&r->tombstones);
     tsm_map_close(&r->map);
     tsm_free((void *)r->keys);
+    tsm_free(r->origins);
     tsm_free(r->path);
     tsm_free(r);
 }
@@ -257,6 +283,12 @@ size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *fou
     return from;
 }
 
+uint64_t tsm_reader_digest(const struct tsm_reader *r)
+{
+    const uint8_t *index = r->map.data + r->index_offset;
+    return r->sealed ? tsm_get_be64(index - 8) : XXH3_64bits(index, r->index_size + TSM_FOOTER_SIZE);
+}
+
 int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, const uint8_t **p, size_t *len,
                      struct tsm_err *err)
 {
@@ -267,6 +299,12 @@ int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, cons
     *p = block;
     *len = n;
     return TSM_OK;
+}
+
+int tsm_reader_count(const struct tsm_reader *r, const struct tsm_entry *e, size_t *n, struct tsm_err *err)
+{
+    int c = tsm_block_count(r->map.data + e->offset + CRC_SIZE, e->size - CRC_SIZE, n, err);
+    return c == TSM_OK ? c : tsm_err_wrap(err, c, "%s: offset %" PRIu64 ": block", r->path, e->offset);
 }
 
 int tsm_reader_decode(const struct tsm_reader *r, size_t key, const struct tsm_entry *e,

@@ -54,6 +54,8 @@ uint64_t tsm_reader_digest(const struct tsm_reader *r);
 /* The encoded block of an entry, after its CRC was checked. */
 int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, const uint8_t **p, size_t *len,
                      struct tsm_err *err);
+/* The number of values in a block, by its header: its CRC is not checked. */
+int tsm_reader_count(const struct tsm_reader *r, const struct tsm_entry *e, size_t *n, struct tsm_err *err);
 /* Checked and decoded, and compared with the entry (type, first and last time). Tombstones are not
  * applied. */
 int tsm_reader_decode(const struct tsm_reader *r, size_t key, const struct tsm_entry *e,

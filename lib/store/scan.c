@@ -48,10 +48,12 @@ struct tsm_scan {
     const struct tsm_shard *shard;
     int64_t tmin, tmax;
     bool times_only;
+    bool encoded; /* whole blocks are handed out as they are */
     struct cursor *cursors;
     size_t ncursors, capcursors; /* [ncursors, capcursors) keep their buffers */
     struct cursor **active;
     size_t nactive;
+    struct tsm_scan_figures figures;
     struct run pending;     /* c not NULL: to be handed out next */
     struct tsm_values out;  /* collected short runs */
     struct tsm_values view; /* a run where it is; owns nothing */
@@ -178,8 +180,16 @@ static bool is_hurt(const struct cursor *c)
     return c->dead_from < c->dead_to && c->r->tombstones.items[c->dead_from].tmin <= c->e.tmax;
 }
 
+/* The block of c->e goes as a whole. One whose header does not check has no values to speak of. */
+static void count_dead(struct tsm_scan *sc, const struct cursor *c)
+{
+    size_t n;
+    if (tsm_reader_count(c->r, &c->e, &n, NULL) == TSM_OK)
+        sc->figures.deleted += n;
+}
+
 /* Goes to the first entry from `entry` on that has something for the scan; false when there is none. */
-static bool go_to(const struct tsm_scan *sc, struct cursor *c, size_t entry)
+static bool go_to(struct tsm_scan *sc, struct cursor *c, size_t entry)
 {
     c->decoded = false;
     for (c->entry = entry; c->entry < c->entries; c->entry++) {
@@ -191,6 +201,8 @@ static bool go_to(const struct tsm_scan *sc, struct cursor *c, size_t entry)
             c->tail = c->e.tmax < sc->tmax ? c->e.tmax : sc->tmax;
             return true;
         }
+        if (sc->encoded)
+            count_dead(sc, c);
     }
     return false;
 }
@@ -207,7 +219,7 @@ static bool set_rest(struct cursor *c, size_t from, size_t to)
     return true;
 }
 
-static bool open_cursor(const struct tsm_scan *sc, struct cursor *c, struct tsm_place p)
+static bool open_cursor(struct tsm_scan *sc, struct cursor *c, struct tsm_place p)
 {
     const struct tsm_shard *s = sc->shard;
     c->file = p.file;
@@ -277,10 +289,14 @@ static int decode(struct tsm_scan *sc, struct cursor *c, bool *empty, struct tsm
     *empty = true;
     if (rc)
         return pass(sc, c, err);
+    sc->figures.merged++;
+    sc->figures.merged_bytes += c->e.size;
     if (is_hurt(c)) {
         const struct tsm_tombstone *t = c->r->tombstones.items;
+        size_t before = c->own.n;
         for (size_t i = c->dead_from; i < c->dead_to && t[i].tmin <= c->e.tmax; i++)
             tsm_values_delete(&c->own, t[i].tmin, t[i].tmax);
+        sc->figures.deleted += before - c->own.n;
     }
     c->decoded = true;
     c->column = &c->own;
@@ -329,8 +345,10 @@ static void settle(struct tsm_scan *sc, int64_t t)
         struct cursor *c = sc->active[i];
         if (c->head != t)
             continue;
-        if (!newest)
+        if (!newest) {
+            sc->figures.overwritten++;
             move_to(sc, c, c->i + 1);
+        }
         newest = false;
     }
 }
@@ -386,7 +404,8 @@ static int next_run(struct tsm_scan *sc, struct run *run, struct tsm_err *err)
     return 0;
 }
 
-static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax)
+static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax,
+                  bool times_only, bool encoded)
 {
     struct tsm_place single;
     size_t n;
@@ -394,6 +413,8 @@ static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, in
     sc->shard = s;
     sc->tmin = tmin;
     sc->tmax = tmax;
+    sc->times_only = times_only;
+    sc->encoded = encoded;
     sc->pending.c = NULL;
     sc->nactive = 0;
     if (n > sc->capcursors) {
@@ -412,8 +433,14 @@ int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, i
                    struct tsm_err *err)
 {
     (void)err;
-    sc->times_only = false;
-    start(sc, s, key, tmin, tmax);
+    start(sc, s, key, tmin, tmax, false, false);
+    return TSM_OK;
+}
+
+int tsm_scan_start_pieces(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, struct tsm_err *err)
+{
+    (void)err;
+    start(sc, s, key, INT64_MIN, INT64_MAX, false, true);
     return TSM_OK;
 }
 
@@ -451,30 +478,36 @@ static void collect_run(struct tsm_values *out, const struct tsm_values *c, size
     out->n = n;
 }
 
-/* Decodes a whole block and hands it out; *batch stays NULL when nothing is left of it. */
-static int take_block(struct tsm_scan *sc, struct cursor *c, const struct tsm_values **batch,
-                      struct tsm_err *err)
+/* Hands out a whole block: as it is when the scan is one of pieces and no tombstone cuts it, else decoded. The piece stays
+ * empty when nothing is left of it. */
+static int take_block(struct tsm_scan *sc, struct cursor *c, struct tsm_piece *piece, struct tsm_err *err)
 {
+    if (sc->encoded && !is_hurt(c)) {
+        piece->file = c->r;
+        piece->entry = c->e;
+        next_block(sc, c);
+        return TSM_OK;
+    }
     bool empty;
     int rc = decode(sc, c, &empty, err);
     if (rc)
         return rc;
     if (!empty)
-        *batch = view(sc, c->column, c->i, c->n);
+        piece->values = view(sc, c->column, c->i, c->n);
     next_block(sc, c);
     return TSM_OK;
 }
 
-int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct tsm_err *err)
+int tsm_scan_piece(struct tsm_scan *sc, struct tsm_piece *piece, struct tsm_err *err)
 {
     struct tsm_err local;
     struct tsm_values *out = &sc->out;
     int rc = 1;
     if (!err)
         err = &local;
-    *batch = NULL;
+    *piece = (struct tsm_piece){0};
     out->n = 0;
-    while (!*batch && out->n < BATCH) {
+    while (!piece->values && !piece->file && out->n < BATCH) {
         struct run run = sc->pending;
         sc->pending.c = NULL;
         if (!run.c)
@@ -487,12 +520,12 @@ int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct t
             break;
         }
         if (run.whole) {
-            rc = take_block(sc, run.c, batch, err);
+            rc = take_block(sc, run.c, piece, err);
             if (rc)
                 break;
             rc = 1;
         } else if (!collect) {
-            *batch = view(sc, run.c->column, run.from, run.to);
+            piece->values = view(sc, run.c->column, run.from, run.to);
         } else {
             if (out->n == 0)
                 tsm_values_reset(out, run.c->column->type, BATCH + LONG_RUN);
@@ -500,10 +533,23 @@ int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct t
         }
     }
     if (rc < 0)
-        *batch = NULL;
-    else if (!*batch && out->n)
-        *batch = out;
+        *piece = (struct tsm_piece){0};
+    else if (out->n)
+        piece->values = out;
     return rc < 0 ? rc : TSM_OK;
+}
+
+int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct tsm_err *err)
+{
+    struct tsm_piece piece;
+    int rc = tsm_scan_piece(sc, &piece, err);
+    *batch = piece.values;
+    return rc;
+}
+
+const struct tsm_scan_figures *tsm_scan_figures(const struct tsm_scan *sc)
+{
+    return &sc->figures;
 }
 
 /* The number of values in a whole block: from its header where nothing of it is cut away. */
@@ -537,8 +583,7 @@ int tsm_scan_count(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, i
     if (!err)
         err = &local;
     *count = 0;
-    sc->times_only = true;
-    start(sc, s, key, tmin, tmax);
+    start(sc, s, key, tmin, tmax, true, false);
     while ((rc = next_run(sc, &run, err)) > 0) {
         size_t n = run.to - run.from;
         if (run.whole) {

@@ -25,15 +25,24 @@ int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *shard, size_t ke
  */
 int tsm_scan_next(struct tsm_scan *sc, const struct tsm_values **batch, struct tsm_err *err);
 
-/* The same in pieces that keep encoded what can stay so, for those who write files: either a whole block that nothing overlaps and no
- * tombstone cuts (file not NULL, values NULL; its CRC is not checked yet), or decoded values (file NULL). A scan is read either by
- * tsm_scan_next() or by this. file is NULL and values is NULL at the end. */
+/* The same in pieces that keep encoded what can stay so, for those who write files. Starts reading all of a key. */
+int tsm_scan_start_pieces(struct tsm_scan *sc, const struct tsm_shard *shard, size_t key,
+                          struct tsm_err *err);
+/* Either a whole block that nothing overlaps and no tombstone cuts (file not NULL, values NULL; its CRC is not checked
+ * yet), or decoded values (file NULL). At the end both are NULL. */
 struct tsm_piece {
     const struct tsm_reader *file;
     struct tsm_entry entry;
     const struct tsm_values *values; /* valid until the next call */
 };
 int tsm_scan_piece(struct tsm_scan *sc, struct tsm_piece *piece, struct tsm_err *err);
+
+/* What the scan has met since it was made, other than in tsm_scan_count(). */
+struct tsm_scan_figures {
+    uint64_t overwritten, deleted; /* values that were not handed out, as a newer file or a tombstone says */
+    uint64_t merged, merged_bytes; /* blocks that were decoded, and their sizes */
+};
+const struct tsm_scan_figures *tsm_scan_figures(const struct tsm_scan *sc);
 
 /* How many values there are in [tmin, tmax]; decodes only the times of blocks that overlap, or are cut by the
  * range or by a tombstone, and of all others reads the headers. */
