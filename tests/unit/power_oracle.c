@@ -56,25 +56,49 @@ void oracle_write(struct oracle *o, struct tsm_buf *text, int series, int t, uns
     tsm_buf_printf(text, " %lld\n", (long long)oracle_time(t));
 }
 
-void oracle_delete(struct oracle *o, int series, int tmin, int tmax)
+int32_t oracle_delete(struct oracle *o, int series, int tmin, int tmax)
 {
+    o->deletes++;
     for (int s = 0; s < ORACLE_SERIES; s++)
         for (int f = 0; f < ORACLE_FIELDS && (series < 0 || s == series); f++)
             for (int t = tmin; t <= tmax; t++) {
                 const struct oracle_cell *c = &o->cells[cell_number(s, f, t)];
                 if (c->n || c->acked)
-                    begin(o, s, f, t, 0);
+                    begin(o, s, f, t, -o->deletes);
             }
+    return o->deletes;
 }
 
-void oracle_acknowledge(struct oracle *o)
+/* The event with this index has happened, and so all before it have, or never will. */
+static void settle_cell(struct oracle_cell *c, uint32_t event)
+{
+    c->acked = c->pending[event] > 0 ? c->pending[event] : 0;
+    c->n -= event + 1;
+    memmove(c->pending, c->pending + event + 1, c->n * sizeof *c->pending);
+    c->stray = c->stray > event + 1 ? c->stray - event - 1 : 0;
+}
+
+void oracle_acknowledge(struct oracle *o, int32_t last)
 {
     for (size_t i = 0; i < ORACLE_CELLS; i++) {
         struct oracle_cell *c = &o->cells[i];
-        if (c->n == c->stray)
-            continue;
-        c->acked = c->pending[c->n - 1];
-        c->n = c->stray = 0;
+        for (uint32_t k = c->n; k-- > c->stray;)
+            if (c->pending[k] > 0 && c->pending[k] <= last) {
+                settle_cell(c, k);
+                break;
+            }
+    }
+}
+
+void oracle_acknowledge_delete(struct oracle *o, int32_t number)
+{
+    for (size_t i = 0; i < ORACLE_CELLS; i++) {
+        struct oracle_cell *c = &o->cells[i];
+        for (uint32_t k = c->n; k-- > 0;)
+            if (c->pending[k] == -number) {
+                settle_cell(c, k);
+                break;
+            }
     }
 }
 
@@ -84,12 +108,17 @@ void oracle_forsake(struct oracle *o)
         o->cells[i].stray = o->cells[i].n;
 }
 
+static bool gives(int32_t pending, int32_t found)
+{
+    return found == (pending > 0 ? pending : 0);
+}
+
 void oracle_settle(struct oracle *o, const oracle_found found, unsigned long *kept, unsigned long *lost)
 {
     for (size_t i = 0; i < ORACLE_CELLS; i++) {
         struct oracle_cell *c = &o->cells[i];
         for (uint32_t k = 0; k < c->n; k++)
-            ++*(c->pending[k] == found[i] ? kept : lost);
+            ++*(gives(c->pending[k], found[i]) ? kept : lost);
         c->acked = found[i];
         c->n = c->stray = 0;
     }
@@ -102,7 +131,7 @@ static void describe(const struct oracle_cell *c, size_t number, int32_t found, 
     int n = snprintf(message, size, "series h%zu field %c time %zu (%lld): found %d instead of %d", s,
                      (int)('a' + f), t, (long long)oracle_time((int)t), found, c->acked);
     for (uint32_t k = 0; k < c->n && n > 0 && (size_t)n < size; k++)
-        n += snprintf(message + n, size - (size_t)n, " or %d", c->pending[k]);
+        n += snprintf(message + n, size - (size_t)n, c->pending[k] > 0 ? " or %d" : " or 0 (delete %d)", abs(c->pending[k]));
 }
 
 bool oracle_check(const struct oracle *o, const oracle_found found, enum oracle_strictness strictness,
@@ -114,7 +143,7 @@ bool oracle_check(const struct oracle *o, const oracle_found found, enum oracle_
         uint32_t k = newest ? c->n - 1 : 0;
         bool ok = found[i] == c->acked && !newest;
         for (; k < c->n && !ok; k++)
-            ok = found[i] == c->pending[k];
+            ok = gives(c->pending[k], found[i]);
         if (!ok) {
             describe(c, i, found[i], message, size);
             return false;

@@ -2,7 +2,8 @@
  * tests/unit/power_oracle.h: what a directory must hold: for each cell (series, field, time) the value that was
  * acknowledged last, and those that were begun since and may have happened or not.
  *
- * A value is the number of its write, so it tells which one it came from. 0 is none: never written, or deleted.
+ * A value is the number of its write, so it tells which one it came from. 0 is none: never written, or deleted. What is
+ * pending may also be the number of a delete, negated.
  */
 #ifndef TESTS_POWER_ORACLE_H
 #define TESTS_POWER_ORACLE_H
@@ -31,7 +32,8 @@ struct oracle_cell {
 
 struct oracle {
     struct oracle_cell cells[ORACLE_CELLS];
-    int32_t last; /* number of the last write */
+    int32_t last;    /* number of the last write */
+    int32_t deletes; /* number of the last delete */
 };
 
 struct oracle *oracle_new(void);
@@ -40,12 +42,14 @@ void oracle_free(struct oracle *o);
 int64_t oracle_time(int t);
 /* Appends a line with some of the fields (a mask), and notes its values as begun. */
 void oracle_write(struct oracle *o, struct tsm_buf *text, int series, int t, unsigned fields);
-/* Notes that a delete of these times of a series (-1: all) was begun. */
-void oracle_delete(struct oracle *o, int series, int tmin, int tmax);
+/* Notes that a delete of these times of a series (-1: all) was begun; its number. */
+int32_t oracle_delete(struct oracle *o, int series, int tmin, int tmax);
 /* The writer ended, or failed: what it had begun may be there or not, now and later. */
 void oracle_forsake(struct oracle *o);
-/* Everything begun so far by the present writer has happened, in its order. */
-void oracle_acknowledge(struct oracle *o);
+/* Every write up to this number by the present writer has happened, in its order. */
+void oracle_acknowledge(struct oracle *o, int32_t last);
+/* This delete has happened. It saw everything that was begun before it. */
+void oracle_acknowledge_delete(struct oracle *o, int32_t number);
 
 enum oracle_strictness {
     ORACLE_ANY,    /* acknowledged, or any that was begun */

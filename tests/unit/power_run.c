@@ -161,7 +161,7 @@ static bool flush(struct run *r)
     say(r, "sync: %d", rc);
     r->figures->flushes++;
     if (rc == TSM_OK)
-        oracle_acknowledge(r->oracle);
+        oracle_acknowledge(r->oracle, r->oracle->last);
     return went_well(r, "sync", rc, &err);
 }
 
