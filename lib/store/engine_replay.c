@@ -263,7 +263,11 @@ static int replay_shard(struct tsm_engine *e, uint64_t id, struct tsm_err *err)
 {
     char *dir = tsm_path_wal(e->dir, e->database, e->rp_name, id);
     struct replay r = {.engine = e, .dir = dir};
-    int rc = list_segments(&r, err);
+    /* A segment that is gone, removed by a process that was killed then, must not be there again after a loss of power: it
+     * would win over everything that is written from now on. */
+    int rc = tsm_fs_sync_dir(e->fs, dir, err);
+    if (rc == TSM_OK)
+        rc = list_segments(&r, err);
     const struct tsm_shard_group *group = find_group(e, id);
     if (rc == TSM_ENOTFOUND) /* not a folder of ours */
         rc = TSM_OK;

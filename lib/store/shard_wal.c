@@ -559,6 +559,8 @@ int tsm_wal_guard_take(const struct tsm_fs *fs, const char *dir, struct tsm_wal_
     int rc = take(fs, dir, "flush.lock", &g->flush, err);
     if (rc == TSM_OK)
         rc = take(fs, dir, "append.lock", &g->append, err);
+    if (rc == TSM_OK) /* a segment that a killed process has removed must not come back */
+        rc = tsm_fs_sync_dir(fs, dir, err);
     if (rc != TSM_OK)
         tsm_wal_guard_release(g);
     return rc;
