@@ -7,6 +7,7 @@
 #include "format/influx_wal.h"
 
 #include <snappy-c.h>
+#include <stdlib.h>
 
 #include "base/bytes.h"
 #include "base/banned.h"
@@ -354,6 +355,17 @@ int tsm_influx_wal_read(const struct tsm_fs *fs, const char *path, const struct 
     }
     tsm_buf_release(&bytes);
     return rc;
+}
+
+void tsm_influx_wal_delete(struct tsm_buf *out, struct tsm_str payload)
+{
+    size_t len = snappy_max_compressed_length(payload.n);
+    uint8_t *p = tsm_buf_room(out, HEAD + len);
+    p[0] = KIND_DELETE_RANGE;
+    if (snappy_compress(payload.p, payload.n, (char *)p + HEAD, &len) != SNAPPY_OK)
+        abort(); /* there is room */
+    tsm_put_be32(p + 1, (uint32_t)len);
+    out->len += HEAD + len;
 }
 
 bool tsm_influx_wal_name(struct tsm_str name, uint32_t *id)

@@ -43,6 +43,9 @@ int tsm_influx_wal_read(const struct tsm_fs *fs, const char *path, const struct 
 int tsm_influx_wal_scan(const uint8_t *p, size_t len, const struct tsm_wal_visitor *v, uint64_t *torn,
                         struct tsm_err *err);
 
+/* Appends the record of a delete range with this payload, laid out as above, which is also that of tsm_wal_delete_begin(). */
+void tsm_influx_wal_delete(struct tsm_buf *out, struct tsm_str payload);
+
 /* True for a segment's name, _00001.wal; *id is its number (may be NULL), which gives the order of
  * segments. */
 bool tsm_influx_wal_name(struct tsm_str name, uint32_t *id);

@@ -15,21 +15,13 @@
 #include "base/bytes.h"
 #include "base/sort.h"
 #include "format/series_key.h"
+#include "format/tombstone_impl.h"
+#include "format/tombstone_writer.h"
 #include "base/banned.h"
 
-enum {
-    HEADER_SIZE = 4,
-    VERSION_2 = 0x1502,
-    VERSION_3 = 0x1503,
-    VERSION_4 = 0x1504,
-    LENGTH_SIZE = 4,
-    RANGE_SIZE = 16,
-    ENTRY_MAX = LENGTH_SIZE + TSM_KEY_MAX + RANGE_SIZE,
-    PIECE = 64 << 10,
-};
+enum { PIECE = 64 << 10 };
 
 #define MAX_FILE_SIZE ((size_t)1 << 31)
-#define MAX_ENTRIES ((size_t)1 << 25) /* a TSM file cannot have more keys; a gzip bomb can */
 
 char *tsm_tombstone_path(const char *tsm_path)
 {
@@ -48,7 +40,8 @@ static bool touches(const struct tsm_tombstone *last, int64_t tmin)
     return last->tmax == INT64_MAX || tmin <= last->tmax + 1;
 }
 
-void tsm_tombstones_add(struct tsm_tombstones *t, struct tsm_str key, int64_t tmin, int64_t tmax)
+static void add(struct tsm_tombstones *t, struct tsm_str key, int64_t tmin, int64_t tmax,
+                const struct tsm_tombstone_keys *keys)
 {
     struct tsm_tombstone *last = t->n ? &t->items[t->n - 1] : NULL;
     bool same = last && tsm_str_eq(last->key, key);
@@ -58,9 +51,17 @@ void tsm_tombstones_add(struct tsm_tombstones *t, struct tsm_str key, int64_t tm
         return;
     }
     /* Several ranges of one key mostly come one after the other and share its bytes. */
-    struct tsm_str own = same ? last->key : tsm_arena_str(&t->arena, key);
+    struct tsm_str own = same ? last->key : keys ? keys->find(keys->ctx, key) : tsm_arena_str(&t->arena, key);
+    if (!own.p)
+        return;
     TSM_GROW(t->items, t->n + 1, t->cap);
     t->items[t->n++] = (struct tsm_tombstone){own, tmin, tmax};
+}
+
+void tsm_tombstones_add(struct tsm_tombstones *t, struct tsm_str key, int64_t tmin, int64_t tmax)
+{
+    add(t, key, tmin, tmax, NULL);
+    t->entries++;
 }
 
 static int compare(const void *a, const void *b)
@@ -70,11 +71,51 @@ static int compare(const void *a, const void *b)
     return c ? c : (x->tmin > y->tmin) - (x->tmin < y->tmin);
 }
 
+/* The end of the ascending run that begins at `from`. */
+static size_t run_end(const struct tsm_tombstones *t, size_t from)
+{
+    size_t i = from + 1;
+    while (i < t->n && compare(&t->items[i - 1], &t->items[i]) <= 0)
+        i++;
+    return i;
+}
+
+static void merge_runs(const struct tsm_tombstone *a, size_t na, const struct tsm_tombstone *b, size_t nb,
+                       struct tsm_tombstone *out)
+{
+    while (na && nb) {
+        bool second = compare(b, a) < 0;
+        *out++ = second ? *b++ : *a++;
+        na -= !second;
+        nb -= second;
+    }
+    memcpy(out, na ? a : b, (na + nb) * sizeof *out);
+}
+
+/* A delete writes its tombstones in order, so a file mostly is one run, or a few. */
+static void sort_runs(struct tsm_tombstones *t)
+{
+    struct tsm_tombstone *other = NULL;
+    while (run_end(t, 0) < t->n) {
+        if (!other)
+            other = tsm_realloc_array(NULL, t->cap, sizeof *other);
+        for (size_t from = 0, end; from < t->n; from = end) {
+            size_t middle = run_end(t, from);
+            end = middle < t->n ? run_end(t, middle) : middle;
+            merge_runs(t->items + from, middle - from, t->items + middle, end - middle, other + from);
+        }
+        struct tsm_tombstone *items = t->items;
+        t->items = other;
+        other = items;
+    }
+    tsm_free(other);
+}
+
 void tsm_tombstones_sort(struct tsm_tombstones *t)
 {
     if (t->n == 0)
         return;
-    tsm_sort(t->items, t->n, sizeof *t->items, compare);
+    sort_runs(t);
     size_t n = 1;
     for (size_t i = 1; i < t->n; i++) {
         struct tsm_tombstone *last = &t->items[n - 1], *next = &t->items[i];
@@ -119,34 +160,42 @@ static int corrupt(const char *path, uint64_t offset, struct tsm_err *err, const
     return tsm_err_set(err, TSM_ECORRUPT, "%s: offset %" PRIu64 ": %s", path, offset, cause);
 }
 
+/* A file that is being read. */
+struct decoder {
+    const char *path;
+    struct tsm_str file;
+    const struct tsm_tombstone_keys *keys; /* may be NULL: keys are copied */
+    struct tsm_tombstones *t;
+};
+
 /*
  * Adds the whole entries at the front of [p, p+len); *used is their length. The cause of a fault, or NULL.
  */
-static const char *take_entries(struct tsm_tombstones *t, const uint8_t *p, size_t len, size_t *used)
+static const char *take_entries(struct decoder *d, const uint8_t *p, size_t len, size_t *used)
 {
     *used = 0;
-    while (len - *used >= LENGTH_SIZE) {
+    while (len - *used >= TSM_TOMBSTONE_LENGTH) {
         const uint8_t *e = p + *used;
         size_t n = tsm_get_be32(e);
         if (n == 0 || n > TSM_KEY_MAX)
             return n ? "key is too long" : "empty key";
-        if (len - *used - LENGTH_SIZE < n + RANGE_SIZE)
+        if (len - *used - TSM_TOMBSTONE_LENGTH < n + TSM_TOMBSTONE_RANGE)
             break;
-        const uint8_t *range = e + LENGTH_SIZE + n;
+        const uint8_t *range = e + TSM_TOMBSTONE_LENGTH + n;
         int64_t tmin = (int64_t)tsm_get_be64(range), tmax = (int64_t)tsm_get_be64(range + 8);
-        if (tmin > tmax)
-            return "range ends before it starts";
-        if (t->n == MAX_ENTRIES)
+        if (d->t->n == TSM_TOMBSTONE_ENTRIES)
             return "too many entries";
-        tsm_tombstones_add(t, tsm_str((const char *)e + LENGTH_SIZE, n), tmin, tmax);
-        *used += LENGTH_SIZE + n + RANGE_SIZE;
+        d->t->entries++;
+        if (tmin <= tmax) /* influxd writes such a range, which deletes nothing, for a contradiction */
+            add(d->t, tsm_str((const char *)e + TSM_TOMBSTONE_LENGTH, n), tmin, tmax, d->keys);
+        *used += TSM_TOMBSTONE_LENGTH + n + TSM_TOMBSTONE_RANGE;
     }
     return NULL;
 }
 
-static int read_version_1(const char *path, struct tsm_str file, struct tsm_tombstones *t,
-                          struct tsm_err *err)
+static int read_version_1(struct decoder *d, struct tsm_err *err)
 {
+    struct tsm_str file = d->file;
     struct tsm_str mark = TSM_FIELD_SEPARATOR;
     for (size_t at = 0; at < file.n;) {
         const char *line = file.p + at;
@@ -157,27 +206,29 @@ static int read_version_1(const char *path, struct tsm_str file, struct tsm_tomb
             n--;
         /* Any bytes are a text of lines; only what can be a TSM key is taken for a tombstone. */
         if (n > TSM_KEY_MAX || memchr(line, 0, n) || (n && !memmem(line, n, mark.p, mark.n)))
-            return corrupt(path, at, err, "neither a known version nor a text of keys");
+            return corrupt(d->path, at, err, "neither a known version nor a text of keys");
+        d->t->entries += n > 0;
         if (n)
-            tsm_tombstones_add(t, tsm_str(line, n), INT64_MIN, INT64_MAX);
+            add(d->t, tsm_str(line, n), INT64_MIN, INT64_MAX, d->keys);
         at = next;
     }
     return TSM_OK;
 }
 
-static int read_version_2(const char *path, struct tsm_str file, struct tsm_tombstones *t,
-                          struct tsm_err *err)
+static int read_version_2(struct decoder *d, struct tsm_err *err)
 {
     size_t used;
-    const char *cause = take_entries(t, (const uint8_t *)file.p + HEADER_SIZE, file.n - HEADER_SIZE, &used);
-    if (!cause && used != file.n - HEADER_SIZE)
+    struct tsm_str file = d->file;
+    const char *cause = take_entries(d, (const uint8_t *)file.p + TSM_TOMBSTONE_HEADER,
+                                     file.n - TSM_TOMBSTONE_HEADER, &used);
+    if (!cause && used != file.n - TSM_TOMBSTONE_HEADER)
         cause = "the last entry is cut short";
-    return cause ? corrupt(path, HEADER_SIZE + used, err, cause) : TSM_OK;
+    return cause ? corrupt(d->path, TSM_TOMBSTONE_HEADER + used, err, cause) : TSM_OK;
 }
 
 /* Inflates one gzip member and takes its entries; z->next_in is left behind it. The cause of a fault, or
  * NULL. */
-static const char *read_member(z_stream *z, struct tsm_tombstones *t, struct tsm_buf *out)
+static const char *read_member(z_stream *z, struct decoder *d, struct tsm_buf *out)
 {
     tsm_buf_reset(out);
     for (;;) {
@@ -189,7 +240,7 @@ static const char *read_member(z_stream *z, struct tsm_tombstones *t, struct tsm
             return "gzip data does not check";
         out->len += PIECE - z->avail_out;
         size_t used;
-        const char *cause = take_entries(t, out->data, out->len, &used);
+        const char *cause = take_entries(d, out->data, out->len, &used);
         if (cause)
             return cause;
         memmove(out->data, out->data + used, out->len - used);
@@ -201,51 +252,60 @@ static const char *read_member(z_stream *z, struct tsm_tombstones *t, struct tsm
     }
 }
 
-static int read_gzip(const char *path, struct tsm_str file, struct tsm_tombstones *t, struct tsm_err *err)
+static int read_gzip(struct decoder *d, struct tsm_err *err)
 {
+    struct tsm_str file = d->file;
     z_stream z = {0};
     if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
-        return tsm_err_set(err, TSM_ELIMIT, "%s: no memory for zlib", path);
+        return tsm_err_set(err, TSM_ELIMIT, "%s: no memory for zlib", d->path);
     struct tsm_buf out = {0};
-    z.next_in = (Bytef *)(uintptr_t)file.p + HEADER_SIZE;
-    z.avail_in = (uInt)(file.n - HEADER_SIZE);
+    z.next_in = (Bytef *)(uintptr_t)file.p + TSM_TOMBSTONE_HEADER;
+    z.avail_in = (uInt)(file.n - TSM_TOMBSTONE_HEADER);
     const char *cause = z.avail_in == 0 ? "gzip data is cut short" : NULL;
-    size_t start = HEADER_SIZE;
+    size_t start = TSM_TOMBSTONE_HEADER;
     while (z.avail_in > 0 && !cause) {
         start = file.n - z.avail_in;
-        cause = read_member(&z, t, &out);
+        cause = read_member(&z, d, &out);
         inflateReset(&z);
     }
     inflateEnd(&z);
     tsm_buf_release(&out);
-    return cause ? corrupt(path, start, err, cause) : TSM_OK;
+    return cause ? corrupt(d->path, start, err, cause) : TSM_OK;
 }
 
-static int decode(const char *path, struct tsm_str file, struct tsm_tombstones *t, struct tsm_err *err)
+static int decode(struct decoder *d, struct tsm_err *err)
 {
+    struct tsm_str file = d->file;
     if (file.n == 0)
-        return corrupt(path, 0, err, "the file is empty");
-    uint32_t version = file.n >= HEADER_SIZE ? tsm_get_be32((const uint8_t *)file.p) : 0;
+        return corrupt(d->path, 0, err, "the file is empty");
+    uint32_t version = file.n >= TSM_TOMBSTONE_HEADER ? tsm_get_be32((const uint8_t *)file.p) : 0;
     switch (version) {
-    case VERSION_2:
-        return read_version_2(path, file, t, err);
-    case VERSION_3:
-    case VERSION_4:
-        return read_gzip(path, file, t, err);
+    case TSM_TOMBSTONE_VERSION_2:
+        return read_version_2(d, err);
+    case TSM_TOMBSTONE_VERSION_3:
+    case TSM_TOMBSTONE_VERSION_4:
+        return read_gzip(d, err);
     default:
-        return read_version_1(path, file, t, err);
+        return read_version_1(d, err);
     }
 }
 
-int tsm_tombstones_decode(const char *path, const uint8_t *p, size_t len, struct tsm_tombstones *t,
+int tsm_tombstones_decode(const char *path, const uint8_t *p, size_t len,
+                          const struct tsm_tombstone_keys *keys, struct tsm_tombstones *t,
                           struct tsm_err *err)
 {
+    struct decoder d = {path, tsm_str((const char *)p, len), keys, t};
     *t = (struct tsm_tombstones){0};
-    int r = decode(path, tsm_str((const char *)p, len), t, err);
+    int r = decode(&d, err);
     if (r != TSM_OK)
         tsm_tombstones_release(t);
     tsm_tombstones_sort(t);
     return r;
+}
+
+int tsm_tombstones_bytes(const struct tsm_fs *fs, const char *path, struct tsm_buf *file, struct tsm_err *err)
+{
+    return tsm_fs_read_file(fs, path, MAX_FILE_SIZE, file, err);
 }
 
 int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t,
@@ -253,79 +313,24 @@ int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_to
 {
     *t = (struct tsm_tombstones){0};
     struct tsm_buf file = {0};
-    int r = tsm_fs_read_file(fs, path, MAX_FILE_SIZE, &file, err);
+    int r = tsm_tombstones_bytes(fs, path, &file, err);
     if (r == TSM_OK)
-        r = tsm_tombstones_decode(path, file.data, file.len, t, err);
+        r = tsm_tombstones_decode(path, file.data, file.len, NULL, t, err);
     else if (r == TSM_ENOTFOUND)
         r = TSM_OK;
     tsm_buf_release(&file);
     return r;
 }
 
-/* Deflates what is in z->next_in into the file. */
-static int deflate_to(z_stream *z, int flush, struct tsm_file *f, struct tsm_err *err)
-{
-    uint8_t out[PIECE / 4];
-    int s;
-    do {
-        z->next_out = out;
-        z->avail_out = sizeof out;
-        s = deflate(z, flush);
-        int r = tsm_file_write(f, out, sizeof out - z->avail_out, err);
-        if (r != TSM_OK)
-            return r;
-    } while (flush == Z_FINISH ? s != Z_STREAM_END : z->avail_out == 0);
-    return TSM_OK;
-}
-
-static int write_entries(struct tsm_file *f, const struct tsm_tombstones *t, struct tsm_err *err)
-{
-    z_stream z = {0};
-    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return tsm_err_set(err, TSM_ELIMIT, "%s: no memory for zlib", f->path);
-    struct tsm_buf in = {0};
-    int r = TSM_OK;
-    for (size_t i = 0; i < t->n && r == TSM_OK; i++) {
-        const struct tsm_tombstone *item = &t->items[i];
-        uint8_t *p = tsm_buf_room(&in, LENGTH_SIZE + item->key.n + RANGE_SIZE);
-        tsm_put_be32(p, (uint32_t)item->key.n);
-        memcpy(p + LENGTH_SIZE, item->key.p, item->key.n);
-        tsm_put_be64(p + LENGTH_SIZE + item->key.n, (uint64_t)item->tmin);
-        tsm_put_be64(p + LENGTH_SIZE + item->key.n + 8, (uint64_t)item->tmax);
-        in.len += LENGTH_SIZE + item->key.n + RANGE_SIZE;
-        if (in.len >= PIECE) {
-            z.next_in = in.data;
-            z.avail_in = (uInt)in.len;
-            r = deflate_to(&z, Z_NO_FLUSH, f, err);
-            tsm_buf_reset(&in);
-        }
-    }
-    z.next_in = in.data;
-    z.avail_in = (uInt)in.len;
-    if (r == TSM_OK)
-        r = deflate_to(&z, Z_FINISH, f, err);
-    deflateEnd(&z);
-    tsm_buf_release(&in);
-    return r;
-}
-
 int tsm_tombstones_write(const struct tsm_fs *fs, const char *path, const struct tsm_tombstones *t,
                          struct tsm_err *err)
 {
-    struct tsm_buf tmp = {0};
-    tsm_buf_printf(&tmp, "%s.tmp", path);
-    struct tsm_file f;
-    int r = tsm_file_create(fs, tsm_buf_cstr(&tmp), &f, err);
-    tsm_buf_release(&tmp);
-    if (r != TSM_OK)
-        return r;
-    uint8_t header[HEADER_SIZE];
-    tsm_put_be32(header, VERSION_4);
-    r = tsm_file_write(&f, header, sizeof header, err);
-    if (r == TSM_OK)
-        r = write_entries(&f, t, err);
-    if (r == TSM_OK)
-        return tsm_file_install(&f, path, err);
-    tsm_file_abandon(&f);
-    return r;
+    struct tsm_tombstone_writer w;
+    int rc = tsm_tombstone_writer_create(fs, path, &w, err);
+    if (rc == TSM_OK)
+        rc = tsm_tombstone_writer_list(&w, t, err);
+    if (rc == TSM_OK)
+        return tsm_tombstone_writer_install(&w, err);
+    tsm_tombstone_writer_abandon(&w);
+    return rc;
 }

@@ -26,7 +26,15 @@ struct tsm_tombstone {
 struct tsm_tombstones {
     struct tsm_tombstone *items;
     size_t n, cap;
+    size_t entries; /* that were added, joined ones too */
     struct tsm_arena arena;
+};
+
+/* Where the keys of a list are already, so that it does not need copies of its own: find gives the lasting key with these
+ * bytes, or an empty one (p NULL) when tombstones of it are of no interest. Asked in the order of the file, which is mostly ascending. */
+struct tsm_tombstone_keys {
+    struct tsm_str (*find)(void *ctx, struct tsm_str key);
+    void *ctx;
 };
 
 /* "DIR/NAME.tombstone" for "DIR/NAME.tsm"; allocated. */
@@ -34,8 +42,12 @@ char *tsm_tombstone_path(const char *tsm_path);
 /* Reads and sorts. A missing file is an empty list. TSM_ECORRUPT names file, offset and cause. */
 int tsm_tombstones_read(const struct tsm_fs *fs, const char *path, struct tsm_tombstones *t,
                         struct tsm_err *err);
-/* The same for the bytes of a file; path is for messages. */
-int tsm_tombstones_decode(const char *path, const uint8_t *p, size_t len, struct tsm_tombstones *t,
+/* The same in two steps: the bytes of a file, TSM_ENOTFOUND when there is none … */
+int tsm_tombstones_bytes(const struct tsm_fs *fs, const char *path, struct tsm_buf *file,
+                         struct tsm_err *err);
+/* … and what is in them; path is for messages, keys may be NULL. */
+int tsm_tombstones_decode(const char *path, const uint8_t *p, size_t len,
+                          const struct tsm_tombstone_keys *keys, struct tsm_tombstones *t,
                           struct tsm_err *err);
 /* Writes version 4 under a temporary name and installs it. */
 int tsm_tombstones_write(const struct tsm_fs *fs, const char *path, const struct tsm_tombstones *t,

@@ -208,21 +208,49 @@ int tsm_reader_open_bare(const struct tsm_fs *fs, const char *path, struct tsm_r
     return TSM_OK;
 }
 
+/* The tombstones of a file share its keys. */
+struct own_keys {
+    const struct tsm_reader *r;
+    size_t next; /* where the next one is, if it is the next one */
+};
+
+static struct tsm_str find_own_key(void *ctx, struct tsm_str key)
+{
+    struct own_keys *o = ctx;
+    bool found = false;
+    size_t i = o->next;
+    if (i < o->r->nkeys)
+        found = tsm_str_eq(tsm_reader_key(o->r, i), key);
+    if (!found)
+        i = tsm_reader_seek(o->r, key, &found);
+    if (!found)
+        return (struct tsm_str){0};
+    o->next = i + 1;
+    return tsm_reader_key(o->r, i);
+}
+
 int tsm_reader_open(const struct tsm_fs *fs, const char *path, struct tsm_reader **out, struct tsm_err *err)
 {
     /* The tombstones first: who removes both files removes the TSM file first. So one whose tombstones were gone
      * already is not there any more either, and its deleted values do not come back. */
-    struct tsm_tombstones tombstones;
+    struct tsm_buf bytes = {0};
     char *beside = tsm_tombstone_path(path);
     *out = NULL;
-    int e = tsm_tombstones_read(fs, beside, &tombstones, err);
-    tsm_free(beside);
-    if (e == TSM_OK)
+    int e = tsm_tombstones_bytes(fs, beside, &bytes, err);
+    bool any = e == TSM_OK;
+    if (any || e == TSM_ENOTFOUND)
         e = tsm_reader_open_bare(fs, path, out, err);
-    if (e == TSM_OK)
-        (*out)->tombstones = tombstones;
-    else
-        tsm_tombstones_release(&tombstones);
+    if (any && e == TSM_OK) {
+        struct own_keys own = {*out, 0};
+        struct tsm_tombstone_keys keys = {find_own_key, &own};
+        e = tsm_tombstones_decode(beside, bytes.data, bytes.len, &keys, &(*out)->tombstones, err);
+    }
+    if (e != TSM_OK) {
+        tsm_reader_close(*out);
+        *out = NULL;
+    }
+    tsm_buf_release(&bytes);
+    tsm_free(beside);
     return e;
 }
 

@@ -12,6 +12,7 @@
 #define TSM_STORE_DELETE_H
 
 #include "base/str.h"
+#include "store/damage.h"
 #include "sys/fs.h"
 
 struct tsm_delete {
@@ -20,13 +21,17 @@ struct tsm_delete {
     const char *wal;    /* its log folder; may be missing */
     const char *holder; /* "tsm-query, process 4711" */
     int64_t tmin, tmax; /* inclusive */
+    unsigned jobs;      /* threads that pack tombstones; 0: one */
+    const struct tsm_damage
+        *damage; /* a file or a record that does not check may be passed over; NULL: it ends the delete */
     /* Whether the series is meant. Called for each series key once per file, by one thread at a time, ascending within a file. */
     bool (*wanted)(void *ctx, struct tsm_str series_key);
     void *ctx;
     uint64_t keys, files; /* added to: tombstones written, files that got some or were removed */
 };
 
-/* TSM_ELOCKED when a compaction or another delete works on the shard. */
+/* TSM_ELOCKED when a compaction or another delete works on the shard; the message has its name. After any error the delete has been
+ * done in the files that come first, or in none: the same call again completes it. */
 int tsm_delete_run(struct tsm_delete *d, struct tsm_err *err);
 
 #endif

@@ -67,7 +67,8 @@ static int by_name(const void *a, const void *b)
     return (x->name.level > y->name.level) - (x->name.level < y->name.level);
 }
 
-/* Lists the folder and opens its files. TSM_ENOTFOUND with *vanished: a file was gone before it could be
+/* Lists the folder and opens its files, the newest first, as a delete works the other way: who sees it in a file sees it in all
+ * older ones too, and no value that had been overwritten comes back. TSM_ENOTFOUND with *vanished: a file was gone before it could be
  * opened. */
 static int open_listed(struct tsm_shard *s, const struct tsm_fs *fs, const char *dir, bool *vanished,
                        struct tsm_err *err)
@@ -84,12 +85,17 @@ static int open_listed(struct tsm_shard *s, const struct tsm_fs *fs, const char 
             files[n++].text = names.names[i];
     tsm_sort(files, n, sizeof *files, by_name);
     s->files = tsm_calloc(n, sizeof(struct tsm_reader *));
-    for (size_t i = 0; i < n && rc == TSM_OK; i++) {
+    for (size_t i = n; i-- > 0 && rc == TSM_OK;) {
         struct tsm_buf path = {0};
         tsm_buf_printf(&path, "%s/%s", dir, files[i].text);
         rc = add_file(s, fs, tsm_buf_cstr(&path), err);
         *vanished = rc == TSM_ENOTFOUND;
         tsm_buf_release(&path);
+    }
+    for (size_t i = 0; i < s->nfiles / 2; i++) {
+        struct tsm_reader *r = s->files[i];
+        s->files[i] = s->files[s->nfiles - 1 - i];
+        s->files[s->nfiles - 1 - i] = r;
     }
     tsm_free(files);
     tsm_names_release(&names);

@@ -152,6 +152,9 @@ int tsm_shard_files_refresh(const struct tsm_fs *fs, struct tsm_shard_files *s, 
             struct tsm_file_name name;
             if (parse_name(names.names[i], &name) && !known(s, name))
                 rc = look_at(fs, s, name, each, damage, ctx, err);
+            /* What a killed delete has left of a file would delete from the next one of that name. */
+            else if (tsm_file_name_parse(tsm_str_of(names.names[i]), ".tombstone", &name))
+                take_generation(s, name.generation);
         }
         tsm_names_release(&names);
         if (rc != TSM_ENOTFOUND)

@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
             add_gzip(&b, p + n / 2, n - n / 2);
     }
     struct tsm_tombstones t;
-    int r = tsm_tombstones_decode("fuzz", b.data, b.len, &t, NULL);
+    int r = tsm_tombstones_decode("fuzz", b.data, b.len, NULL, &t, NULL);
     if (r != TSM_OK && r != TSM_ECORRUPT)
         abort();
     check(&t);
