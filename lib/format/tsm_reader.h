@@ -30,7 +30,7 @@ struct tsm_reader {
     bool sealed;
     struct tsm_origin *origins; /* what it was made from */
     size_t norigins;
-    struct tsm_tombstones tombstones; /* of this file; empty when there are none */
+    struct tsm_tombstones tombstones; /* of the keys of this file, which they share */
 };
 
 /* Also loads the tombstone file beside it. TSM_ECORRUPT: "PATH: offset N: cause"; TSM_ENOTFOUND: the file is

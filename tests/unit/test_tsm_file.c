@@ -433,11 +433,23 @@ static void tombstones_beside_a_file_are_loaded(void **state)
     struct tsm_err err;
     assert_int_equal(write_file(&tsm_fs_posix, path, 2, 5, &err), TSM_OK);
     struct tsm_tombstones t = {0};
-    tsm_tombstones_add(&t, TSM_STR("m#!~#f"), 1, 2);
+    char keys[2][64];
+    for (int i = 0; i < 2; i++) {
+        key_text(keys[i], sizeof keys[i], i);
+        tsm_tombstones_add(&t, tsm_str_of(keys[i]), i, 2);
+    }
+    tsm_tombstones_add(&t, TSM_STR("not a key of the file"), 1, 2);
+    tsm_tombstones_add(&t, tsm_str_of(keys[0]), 7, 8);
     assert_int_equal(tsm_tombstones_write(&tsm_fs_posix, beside, &t, &err), TSM_OK);
     tsm_tombstones_release(&t);
     struct tsm_reader *r = open_file(path);
-    assert_int_equal(r->tombstones.n, 1);
+    assert_int_equal(r->tombstones.n, 3);
+    const int64_t tmins[] = {0, 7, 1};
+    for (int i = 0; i < 3; i++) {
+        const struct tsm_tombstone *item = &r->tombstones.items[i];
+        assert_true(item->key.p == tsm_reader_key(r, i / 2).p);
+        assert_int_equal(item->tmin, tmins[i]);
+    }
     tsm_reader_close(r);
     assert_int_equal(tsm_fs_write_file(&tsm_fs_posix, beside, TSM_STR("damaged"), &err), TSM_OK);
     assert_int_equal(tsm_reader_open(&tsm_fs_posix, path, &r, &err), TSM_ECORRUPT);
