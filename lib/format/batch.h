@@ -6,9 +6,12 @@
  *   uvarint number of field names,  each: uvarint length, name
  *   uvarint number of points,       each: uvarint series, svarint time less that of the point before,
  *                                         uvarint fields, each: uvarint name << 3 | type, value
- *   value: float 8 bytes; integer svarint; unsigned uvarint; boolean 1 byte; string uvarint length, bytes
+ *   value: float 8 bytes, big-endian; integer svarint; unsigned uvarint; boolean 1 byte, 0 or 1; string uvarint length, bytes
  *
- * Keys and names stand once, in the order of their first use. Nothing is compressed here: the record is.
+ * The numbers of types are those of codec/values.h; the point before the first one has time 0; differences of times wrap at
+ * 64 bits; an svarint is the uvarint of 2v, or of -2v - 1 when v is negative. A point has at least one field. What no line
+ * can hold does not stand here either: an empty key or name, a series key and a name that make a TSM key too long, a time out of
+ * range, a float that is no finite number. Keys and names stand once, in the order of their first use. Nothing is compressed here: the record is.
  */
 #ifndef TSM_FORMAT_BATCH_H
 #define TSM_FORMAT_BATCH_H

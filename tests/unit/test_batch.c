@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/map.h"
 #include "format/batch.h"
 
@@ -152,12 +153,116 @@ static void damaged_bytes_are_harmless(void **state)
     tsm_batch_encoder_free(e);
 }
 
+/* Names are found by a table too: a line with many fields costs no more for each. */
+static void many_names_come_back(void **state)
+{
+    (void)state;
+    enum { N = 200000 };
+    struct tsm_batch_encoder *e = tsm_batch_encoder_new();
+    struct tsm_points in = {0}, out = {0};
+    struct tsm_buf text = {0}, bytes = {0};
+    static const uint32_t both[] = {0, 1};
+    tsm_buf_puts(&text, "m ");
+    for (uint32_t i = 0; i < N; i++)
+        tsm_buf_printf(&text, "%sfield%u=%ui", i ? "," : "", i, i);
+    tsm_buf_puts(&text, " 1\nm ");
+    for (uint32_t i = N; i-- > 0;)
+        tsm_buf_printf(&text, "field%u=%ui%s", i, i, i ? "," : " 2\n");
+    parse(tsm_buf_cstr(&text), &in);
+    tsm_batch_encode(e, &in, both, 2, &bytes);
+    assert_int_equal(tsm_batch_decode(bytes.data, bytes.len, &out, NULL), TSM_OK);
+    assert_same_point(&in, 0, &out, 0);
+    assert_same_point(&in, 1, &out, 1);
+    tsm_points_release(&in);
+    tsm_points_release(&out);
+    tsm_buf_release(&text);
+    tsm_buf_release(&bytes);
+    tsm_batch_encoder_free(e);
+}
+
+/* What no line can hold is not let in by this way either. */
+static void impossible_points_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cause, *bytes;
+        size_t n;
+    } cases[] = {
+#define CASE(cause, bytes) {cause, bytes, sizeof(bytes) - 1}
+        CASE("a float that is no number", "\1\1m\1\1f\1"
+                                          "\0\2\1\0"
+                                          "\x7f\xf8\0\0\0\0\0\1"),
+        CASE("a float that is no number", "\1\1m\1\1f\1"
+                                          "\0\2\1\0"
+                                          "\xff\xf0\0\0\0\0\0\0"),
+        CASE("a bad boolean", "\1\1m\1\1f\1"
+                              "\0\2\1\2\2"),
+        CASE("an unknown field type", "\1\1m\1\1f\1"
+                                      "\0\2\1\5\0"),
+        CASE("an unknown field type", "\1\1m\1\1f\1"
+                                      "\0\2\1\7\0"),
+        CASE("a field without a name", "\1\1m\1\1f\1"
+                                       "\0\2\1\x0a\1"),
+        CASE("a point without a key", "\1\1m\1\1f\1"
+                                      "\1\2\1\2\1"),
+        CASE("a point with a bad number of fields", "\1\1m\1\1f\1"
+                                                    "\0\2\0\2\1"),
+        CASE("a point with a bad number of fields", "\1\1m\1\1f\1"
+                                                    "\0\2\2\2\1"),
+        CASE("more points than there are bytes", "\1\1m\1\1f\2"
+                                                 "\0\2\1\2\1"),
+        CASE("bytes behind the last point", "\1\1m\1\1f\1"
+                                            "\0\2\1\2\1\0"),
+        CASE("a key or name of no possible length", "\1\0\1\1f\0"),
+        CASE("a key or name of no possible length", "\1\1m\1\0\0"),
+        CASE("a key or name that is cut", "\1\x09m\1\1f\0"),
+        CASE("more keys or names than there are bytes", "\x7f\1m"),
+        CASE("a time out of range", "\1\1m\1\1f\1"
+                                    "\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\1\2\1"),
+        CASE("a bad time", "\1\1m\1\1f\1"
+                           "\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\2\1\2\1"),
+#undef CASE
+    };
+    struct tsm_points out = {0};
+    struct tsm_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tsm_points_reset(&out);
+        assert_int_equal(tsm_batch_decode((const uint8_t *)cases[i].bytes, cases[i].n, &out, &err),
+                         TSM_ECORRUPT);
+        if (!strstr(err.msg, cases[i].cause))
+            fail_msg("case %zu: %s", i, err.msg);
+    }
+    tsm_points_release(&out);
+}
+
+/* A TSM key has two bytes for its length. */
+static void long_keys(void **state)
+{
+    (void)state;
+    for (size_t key = TSM_KEY_MAX - 8; key <= TSM_KEY_MAX + 1; key++) {
+        struct tsm_points out = {0};
+        struct tsm_buf b = {0};
+        tsm_buf_byte(&b, 1);
+        b.len += tsm_put_uvarint(tsm_buf_room(&b, TSM_VARINT_MAX), key);
+        memset(tsm_buf_room(&b, key), 'k', key);
+        b.len += key;
+        tsm_buf_add(&b,
+                    "\1\2ff\1"
+                    "\0\2\1\2\1",
+                    10);
+        assert_int_equal(tsm_batch_decode(b.data, b.len, &out, NULL),
+                         key + 4 + 2 <= TSM_KEY_MAX ? TSM_OK : TSM_ECORRUPT);
+        tsm_buf_release(&b);
+        tsm_points_release(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_point_comes_back),
-        cmocka_unit_test(many_series_grow_the_table),
-        cmocka_unit_test(damaged_bytes_are_harmless),
+        cmocka_unit_test(every_point_comes_back),        cmocka_unit_test(many_series_grow_the_table),
+        cmocka_unit_test(many_names_come_back),          cmocka_unit_test(damaged_bytes_are_harmless),
+        cmocka_unit_test(impossible_points_are_refused), cmocka_unit_test(long_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
