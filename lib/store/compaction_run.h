@@ -15,6 +15,7 @@
 #define TSM_STORE_COMPACTION_RUN_H
 
 #include "store/compaction.h"
+#include "store/compaction_check.h"
 #include "store/damage.h"
 #include "sys/fs.h"
 
@@ -40,11 +41,6 @@ struct tsm_compaction_run {
 
 /* Removes unfinished outputs and inputs of compactions that have been finished. */
 int tsm_compaction_clean(struct tsm_compaction_run *r, struct tsm_err *err);
-
-/* TSM_OK when c keeps the rules of store/compaction.h in the shard as it is now, TSM_ENOTFOUND when an input is gone,
- * TSM_EPARSE when it breaks one; the message says which. */
-int tsm_compaction_check(const struct tsm_fs *fs, const char *dir, const struct tsm_compaction *c,
-                         struct tsm_err *err);
 
 /* Checks and runs a merge, move or drop. TSM_ECORRUPT names the damaged input, which stays where it is; nothing has changed
  * then, nor after any other error. TSM_ENOSPC when there is not room for the output. */
