@@ -244,7 +244,6 @@ static int replay_log(struct replay *r, struct tsm_err *err)
     tsm_lock_release(&lock);
     tsm_tombstones_release(&r->removed);
     tsm_points_release(&r->points);
-    tsm_free(r->numbers);
     return rc;
 }
 
@@ -278,7 +277,6 @@ static int replay_shard(struct tsm_engine *e, uint64_t id, struct tsm_err *err)
         rc = tsm_engine_open_shard(e, group, &r.shard, err);
         if (rc == TSM_OK)
             rc = replay_log(&r, err);
-        r.numbers = NULL;
         if (rc == TSM_OK)
             rc = tsm_engine_take_log(e, r.shard, err);
     }
