@@ -484,6 +484,7 @@ static int take_block(struct tsm_scan *sc, struct cursor *c, struct tsm_piece *p
 {
     if (sc->encoded && !is_hurt(c)) {
         piece->file = c->r;
+        piece->key = c->key;
         piece->entry = c->e;
         next_block(sc, c);
         return TSM_OK;

@@ -32,6 +32,7 @@ int tsm_scan_start_pieces(struct tsm_scan *sc, const struct tsm_shard *shard, si
  * yet), or decoded values (file NULL). At the end both are NULL. */
 struct tsm_piece {
     const struct tsm_reader *file;
+    size_t key; /* its number there */
     struct tsm_entry entry;
     const struct tsm_values *values; /* valid until the next call */
 };

@@ -1,0 +1,40 @@
+/*
+ * store/compaction_fences.h: the files of the ordered set that a compaction leaves alone. No block of its output may reach over
+ * one of theirs, so blocks on both sides of one are not joined.
+ */
+#ifndef TSM_STORE_COMPACTION_FENCES_H
+#define TSM_STORE_COMPACTION_FENCES_H
+
+#include "format/tsm_reader.h"
+
+struct tsm_fences {
+    struct tsm_reader **files;
+    size_t n, cap;
+};
+
+void tsm_fences_release(struct tsm_fences *f); /* closes the files */
+
+/* A place in the fences, for one thread that asks for ascending keys. */
+struct tsm_fence_walk {
+    const struct tsm_fences *fences;
+    size_t *at;         /* per file: the first key that may be asked for next */
+    struct tsm_str key; /* the one that `with` is for; p NULL: none */
+    struct tsm_fence {
+        const struct tsm_reader *file;
+        size_t key; /* its number there */
+    } * with;       /* the files that have it */
+    size_t nwith;
+};
+
+void tsm_fence_walk_begin(struct tsm_fence_walk *w, const struct tsm_fences *f);
+void tsm_fence_walk_release(struct tsm_fence_walk *w); /* accepts a zeroed one */
+
+/* A block of key in some file that has times in [tmin, tmax]: the file, or NULL when there is none; *e is that block. The key
+ * stays where it is until the next call. */
+const struct tsm_reader *tsm_fence_find(struct tsm_fence_walk *w, struct tsm_str key, int64_t tmin,
+                                        int64_t tmax, struct tsm_entry *e);
+
+/* The number of the first of the blocks of a key that ends at or after t; the number of blocks when there is none. */
+size_t tsm_first_entry_at(const struct tsm_reader *r, size_t key, int64_t t);
+
+#endif
