@@ -194,6 +194,10 @@ static int try_delete(struct tsm_delete *d, struct tsm_err *err)
         char *path = tsm_path_shard_lock(d->dir);
         rc = tsm_lock_take(d->fs, path, d->holder, &lock, err);
         tsm_free(path);
+        /* What a killed process has left here, or removed, is built on from now: a tombstone that is there is not written
+         * once more, a file that is gone gets none. */
+        if (rc == TSM_OK)
+            rc = tsm_fs_sync_dir(d->fs, d->dir, err);
     }
     if (rc == TSM_OK && d->wal)
         rc = tsm_wal_guard_take(d->fs, d->wal, &guard, err);
