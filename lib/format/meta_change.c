@@ -292,6 +292,42 @@ int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str database, struct tsm_str
 
 /* ---- shard groups ------------------------------------------------------------------------------ */
 
+bool tsm_meta_find_shard(const struct tsm_meta *m, uint64_t shard, struct tsm_database **db,
+                         struct tsm_rp **rp, struct tsm_shard_group **group)
+{
+    for (size_t i = 0; i < m->ndatabases; i++) {
+        *db = &m->databases[i];
+        for (size_t j = 0; j < (*db)->nrps; j++) {
+            *rp = &(*db)->rps[j];
+            for (size_t k = 0; k < (*rp)->ngroups; k++) {
+                *group = &(*rp)->groups[k];
+                for (size_t l = 0; l < (*group)->nshards; l++)
+                    if ((*group)->shards[l] == shard)
+                        return true;
+            }
+        }
+    }
+    return false;
+}
+
+int tsm_meta_drop_shard(struct tsm_meta *m, uint64_t shard, int64_t now)
+{
+    struct tsm_database *db;
+    struct tsm_rp *rp;
+    struct tsm_shard_group *g;
+    if (!tsm_meta_find_shard(m, shard, &db, &rp, &g))
+        return TSM_ENOTFOUND;
+    size_t at = 0;
+    while (g->shards[at] != shard)
+        at++;
+    g->nshards--;
+    memmove(g->shards + at, g->shards + at + 1, (g->nshards - at) * sizeof *g->shards);
+    memmove(g->shard_bytes + at, g->shard_bytes + at + 1, (g->nshards - at) * sizeof *g->shard_bytes);
+    if (g->nshards == 0)
+        g->deleted_at = now;
+    return TSM_OK;
+}
+
 struct tsm_shard_group *tsm_rp_group_at(const struct tsm_rp *rp, int64_t t)
 {
     for (size_t i = 0; i < rp->ngroups; i++) {

@@ -117,6 +117,12 @@ int tsm_meta_alter_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp
                       struct tsm_err *err);
 int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str db, struct tsm_str name); /* likewise */
 
+/* Where a shard is: false for an unknown one. */
+bool tsm_meta_find_shard(const struct tsm_meta *m, uint64_t shard, struct tsm_database **db, struct tsm_rp **rp,
+                         struct tsm_shard_group **group);
+/* Takes a shard out of its group, which is deleted at `now` when it was the last one. TSM_ENOTFOUND for an unknown one. */
+int tsm_meta_drop_shard(struct tsm_meta *m, uint64_t shard, int64_t now);
+
 /* The live shard group of t, or NULL. */
 struct tsm_shard_group *tsm_rp_group_at(const struct tsm_rp *rp, int64_t t);
 /* Creates the group for t (with one shard) when there is none; *created tells. */

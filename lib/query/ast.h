@@ -122,6 +122,7 @@ enum tsm_statement_kind {
     TSM_STATEMENT_DELETE,  /* show: sources, condition */
     TSM_STATEMENT_DROP_SERIES,
     TSM_STATEMENT_DROP_MEASUREMENT, /* ddl.name */
+    TSM_STATEMENT_DROP_SHARD,       /* ddl.shard */
     TSM_STATEMENT_SHOW_DATABASES,
     TSM_STATEMENT_SHOW_RETENTION_POLICIES,
     TSM_STATEMENT_SHOW_MEASUREMENTS,
@@ -170,6 +171,7 @@ struct tsm_ddl {
     int64_t duration, shard_duration; /* nanoseconds; 0: INF */
     int32_t replication;
     bool make_default;
+    uint64_t shard;
 };
 
 struct tsm_statement {

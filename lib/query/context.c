@@ -14,10 +14,16 @@ void tsm_query_ctx_init(struct tsm_query_ctx *q, const struct tsm_query_options 
     *q = (struct tsm_query_ctx){.opt = opt, .loose = opt->nfiles > 0};
 }
 
-void tsm_query_ctx_release(struct tsm_query_ctx *q)
+void tsm_query_ctx_close_shards(struct tsm_query_ctx *q)
 {
     for (size_t i = 0; i < q->nopen; i++)
         tsm_shard_close(q->open[i]);
+    q->nopen = 0;
+}
+
+void tsm_query_ctx_release(struct tsm_query_ctx *q)
+{
+    tsm_query_ctx_close_shards(q);
     tsm_free(q->open);
     tsm_meta_release(&q->meta);
     *q = (struct tsm_query_ctx){0};

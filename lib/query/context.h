@@ -24,6 +24,9 @@ void tsm_query_ctx_release(struct tsm_query_ctx *q);
 int tsm_query_ctx_meta(struct tsm_query_ctx *q, struct tsm_err *err);
 void tsm_query_ctx_forget(struct tsm_query_ctx *q);
 
+/* Closes all shards: a statement has changed what is in them. */
+void tsm_query_ctx_close_shards(struct tsm_query_ctx *q);
+
 /* The database to use: name when not empty, else the query's. TSM_EQUERY with influxd's text ("database name
  * required") when there is none. Whether it exists is not checked. */
 int tsm_query_ctx_database(struct tsm_query_ctx *q, struct tsm_str name, struct tsm_str *database,

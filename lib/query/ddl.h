@@ -1,4 +1,4 @@
-/* query/ddl.h: statements that change databases and retention policies: they change meta.db under the
+/* query/ddl.h: statements that change databases, retention policies and shards: they change meta.db under the
  * directory's lock. */
 #ifndef TSM_QUERY_DDL_H
 #define TSM_QUERY_DDL_H

@@ -366,9 +366,7 @@ static int parse_delete(struct tsm_parser *p, struct tsm_statement *st)
 
 static int drop_shard(struct tsm_parser *p, struct tsm_statement *st)
 {
-    uint64_t id;
-    (void)st;
-    return tsm_parser_unsigned(p, &id);
+    return tsm_parser_unsigned(p, &st->u.ddl.shard);
 }
 
 /* ---- statements that are only parsed ---------------------------------------------------------- */
@@ -635,7 +633,7 @@ static const struct branch drop[] = {
     LEAF(MEASUREMENT, DROP_MEASUREMENT, "DROP MEASUREMENT", parse_name),
     BELOW(RETENTION, drop_retention),
     LEAF(SERIES, DROP_SERIES, "DROP SERIES", parse_delete),
-    LEAF(SHARD, UNSUPPORTED, "DROP SHARD", drop_shard),
+    LEAF(SHARD, DROP_SHARD, "DROP SHARD", drop_shard),
     LEAF(SUBSCRIPTION, UNSUPPORTED, "DROP SUBSCRIPTION", parse_subscription),
     LEAF(USER, UNSUPPORTED, "DROP USER", parse_name),
     LAST,

@@ -3,6 +3,7 @@
 
 #include "query/context.h"
 #include "query/ddl.h"
+#include "query/delete.h"
 #include "query/exec.h"
 #include "query/parser.h"
 #include "query/show.h"
@@ -123,7 +124,12 @@ static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st
     case TSM_STATEMENT_SHOW_TAG_VALUES:
     case TSM_STATEMENT_SHOW_FIELD_KEYS:
         return tsm_show_run(q, st, sink, err);
+    case TSM_STATEMENT_DELETE:
+    case TSM_STATEMENT_DROP_SERIES:
+    case TSM_STATEMENT_DROP_MEASUREMENT:
+        return tsm_delete_statement(q, st, err);
     case TSM_STATEMENT_CREATE_DATABASE:
+    case TSM_STATEMENT_DROP_SHARD:
     case TSM_STATEMENT_DROP_DATABASE:
     case TSM_STATEMENT_CREATE_RETENTION_POLICY:
     case TSM_STATEMENT_ALTER_RETENTION_POLICY:

@@ -156,62 +156,124 @@ static struct tsm_str tag_value(const struct tsm_listed_series *s, struct tsm_st
     return tsm_str("", 0);
 }
 
-/* Names that are said to be fields, and the parts of a series that are not tags. */
-static bool is_field(const struct tsm_expr *var)
+/* What a condition is asked of. */
+struct asked {
+    struct tsm_str measurement;
+    const struct tsm_listed_series *series;
+    const struct tsm_filter_fields *fields; /* NULL: SHOW SERIES asks */
+};
+
+/* Names that are said to be fields, or known to be some; for SHOW also the parts of a series that are not tags. */
+static bool is_field(const struct tsm_expr *var, const struct tsm_filter_fields *fields)
 {
     struct tsm_str name = var->u.var.name;
-    return (var->u.var.type != TSM_DATA_UNKNOWN && var->u.var.type != TSM_DATA_TAG) ||
-           is_name(name, "_tagKey") || is_name(name, "_tagValue") || is_name(name, "_seriesKey");
+    if (var->u.var.type != TSM_DATA_UNKNOWN)
+        return var->u.var.type != TSM_DATA_TAG;
+    if (fields)
+        return fields->is_field(fields->ctx, name);
+    return is_name(name, "_tagKey") || is_name(name, "_tagValue") || is_name(name, "_seriesKey");
+}
+
+/* The sides of a comparison that the tags of a series decide; false when only the values of rows can. */
+static bool find_tag(const struct tsm_expr *e, const struct tsm_filter_fields *fields,
+                     const struct tsm_expr **key, const struct tsm_expr **value)
+{
+    *key = e->u.binary.lhs;
+    *value = e->u.binary.rhs;
+    if ((*key)->kind == TSM_EXPR_BINARY || (*value)->kind == TSM_EXPR_BINARY)
+        return false;
+    if ((*key)->kind != TSM_EXPR_VAR) {
+        *key = e->u.binary.rhs;
+        *value = e->u.binary.lhs;
+    }
+    if ((*key)->kind != TSM_EXPR_VAR)
+        return false;
+    if (!is_name((*key)->u.var.name, "_name") && is_field(*key, fields))
+        return false;
+    if ((*value)->kind == TSM_EXPR_VAR)
+        return is_name((*value)->u.var.name, "_name") || !is_field(*value, fields);
+    return (*value)->kind == TSM_EXPR_STRING || (*value)->kind == TSM_EXPR_REGEX;
 }
 
 /* A comparison with a field, or one that only the values can decide, holds for every series. */
-static int series_by_comparison(const struct tsm_expr *e, struct tsm_str measurement,
-                                const struct tsm_listed_series *s, struct tsm_err *err)
+static int series_by_comparison(const struct tsm_expr *e, const struct asked *a, bool *rows,
+                                struct tsm_err *err)
 {
-    const struct tsm_expr *key = e->u.binary.lhs, *value = e->u.binary.rhs;
+    const struct tsm_expr *key, *value;
     enum tsm_token op = e->u.binary.op;
-    if (key->kind == TSM_EXPR_BINARY || value->kind == TSM_EXPR_BINARY)
-        return 1;
-    if (key->kind != TSM_EXPR_VAR) {
-        key = e->u.binary.rhs;
-        value = e->u.binary.lhs;
-    }
-    if (key->kind != TSM_EXPR_VAR)
+    *rows = !find_tag(e, a->fields, &key, &value);
+    if (*rows)
         return 1;
     struct tsm_str name = key->u.var.name;
-    bool is_measurement = is_name(name, "_name");
-    if (!is_measurement && is_field(key))
-        return 1;
     if (value->kind == TSM_EXPR_VAR) {
-        if (!is_name(value->u.var.name, "_name") && is_field(value))
-            return 1;
-        bool first = tag_value(s, name).n > 0, second = tag_value(s, value->u.var.name).n > 0;
+        bool first = tag_value(a->series, name).n > 0;
+        bool second = tag_value(a->series, value->u.var.name).n > 0;
         return first && (op == TSM_TOK_EQ ? second : !second);
     }
-    if (value->kind != TSM_EXPR_STRING && value->kind != TSM_EXPR_REGEX)
-        return 1;
-    int rc = matches(value, is_measurement ? measurement : tag_value(s, name), err);
-    return rc < 0 ? rc : (rc > 0) != is_negated(op);
+    bool is_measurement = is_name(name, "_name");
+    int rc = matches(value, is_measurement ? a->measurement : tag_value(a->series, name), err);
+    if (rc < 0)
+        return rc;
+    if (!a->fields || is_equality(op))
+        return (rc > 0) != is_negated(op);
+    return rc == 0 && !is_measurement; /* influxd takes < and > for != */
 }
 
-int tsm_filter_series(const struct tsm_expr *e, struct tsm_str measurement, const struct tsm_listed_series *s,
-                      struct tsm_err *err)
+static int ask_series(const struct tsm_expr *e, const struct asked *a, bool *rows, struct tsm_err *err)
 {
+    *rows = false;
     if (!e)
         return 1;
     if (e->kind == TSM_EXPR_PAREN)
-        return tsm_filter_series(e->u.paren, measurement, s, err);
+        return ask_series(e->u.paren, a, rows, err);
     if (e->kind == TSM_EXPR_BOOLEAN)
         return e->u.boolean;
     if (e->kind != TSM_EXPR_BINARY)
         return 0;
     enum tsm_token op = e->u.binary.op;
     if (op != TSM_TOK_AND && op != TSM_TOK_OR)
-        return series_by_comparison(e, measurement, s, err);
-    int lhs = tsm_filter_series(e->u.binary.lhs, measurement, s, err);
-    if (lhs < 0 || lhs == (op == TSM_TOK_OR))
+        return series_by_comparison(e, a, rows, err);
+    bool left, right;
+    int lhs = ask_series(e->u.binary.lhs, a, &left, err);
+    if (lhs < 0 || (op == TSM_TOK_AND && lhs == 0) || (op == TSM_TOK_OR && lhs > 0 && !left))
         return lhs;
-    return tsm_filter_series(e->u.binary.rhs, measurement, s, err);
+    int rhs = ask_series(e->u.binary.rhs, a, &right, err);
+    if (rhs < 0 || (op == TSM_TOK_AND && rhs == 0))
+        return rhs;
+    if (op == TSM_TOK_AND)
+        *rows = left || right;
+    else
+        *rows = lhs && rhs ? left && right : lhs ? left : right;
+    return lhs || rhs;
+}
+
+int tsm_filter_series(const struct tsm_expr *e, struct tsm_str measurement, const struct tsm_listed_series *s,
+                      struct tsm_err *err)
+{
+    bool rows;
+    struct asked a = {measurement, s, NULL};
+    return ask_series(e, &a, &rows, err);
+}
+
+int tsm_filter_delete(const struct tsm_expr *e, struct tsm_str measurement, const struct tsm_listed_series *s,
+                      const struct tsm_filter_fields *fields, bool *rows, struct tsm_err *err)
+{
+    struct asked a = {measurement, s, fields};
+    return ask_series(e, &a, rows, err);
+}
+
+bool tsm_filter_asks_rows(const struct tsm_expr *e, const struct tsm_filter_fields *fields)
+{
+    const struct tsm_expr *key, *value;
+    if (!e)
+        return false;
+    if (e->kind == TSM_EXPR_PAREN)
+        return tsm_filter_asks_rows(e->u.paren, fields);
+    if (e->kind != TSM_EXPR_BINARY)
+        return false;
+    if (e->u.binary.op == TSM_TOK_AND || e->u.binary.op == TSM_TOK_OR)
+        return tsm_filter_asks_rows(e->u.binary.lhs, fields) || tsm_filter_asks_rows(e->u.binary.rhs, fields);
+    return !find_tag(e, fields, &key, &value);
 }
 
 /* ---- tag keys --------------------------------------------------------------------------------- */

@@ -16,6 +16,16 @@ int tsm_filter_measurement(const struct tsm_expr *e, const struct tsm_listed_mea
                            struct tsm_err *err);
 int tsm_filter_series(const struct tsm_expr *e, struct tsm_str measurement, const struct tsm_listed_series *s,
                       struct tsm_err *err);
+/* The same as DELETE asks it: is_field tells whether a name is a field of the measurement, in the shard at hand. *rows is set when the
+ * answer is yes and depends on the values of each row. */
+struct tsm_filter_fields {
+    bool (*is_field)(void *ctx, struct tsm_str name);
+    void *ctx;
+};
+int tsm_filter_delete(const struct tsm_expr *e, struct tsm_str measurement, const struct tsm_listed_series *s,
+                      const struct tsm_filter_fields *fields, bool *rows, struct tsm_err *err);
+/* Whether it may depend on them for some series. */
+bool tsm_filter_asks_rows(const struct tsm_expr *e, const struct tsm_filter_fields *fields);
 /* Marks in wanted (one byte for each of m's tag keys) the keys that the comparisons with _tagKey in e ask
  * for. */
 int tsm_filter_tag_keys(const struct tsm_expr *e, const struct tsm_listed_measurement *m, uint8_t *wanted,

@@ -93,3 +93,15 @@ int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db,
     }
     return rc;
 }
+
+int tsm_data_remove_shard(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
+                          uint64_t shard, struct tsm_err *err)
+{
+    char *data = tsm_path_shard(dir, db, rp, shard), *wal = tsm_path_wal(dir, db, rp, shard);
+    int rc = tsm_fs_remove_tree(fs, data, err);
+    if (rc == TSM_OK)
+        rc = tsm_fs_remove_tree(fs, wal, err);
+    tsm_free(data);
+    tsm_free(wal);
+    return rc;
+}

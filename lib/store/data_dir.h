@@ -27,4 +27,8 @@ int tsm_data_make_shard(const struct tsm_fs *fs, const char *path, struct tsm_er
 int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
                     struct tsm_err *err);
 
+/* Removes data and log of one shard. Their absence is success. */
+int tsm_data_remove_shard(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
+                          uint64_t shard, struct tsm_err *err);
+
 #endif

@@ -313,8 +313,8 @@ END
 @test "what is not supported yet says so" {
     expect_status 1 'SHOW QUERIES'
     [ "$error" = 'tsm-query: SHOW QUERIES is not supported yet' ]
-    expect_status 1 'DELETE FROM cpu'
-    [ "$error" = 'tsm-query: DELETE is not supported yet' ]
+    expect_status 1 'SHOW SHARDS'
+    [ "$error" = 'tsm-query: SHOW SHARDS is not supported yet' ]
 }
 
 @test "a database is required" {
@@ -323,6 +323,87 @@ END
     [ "$error" = 'tsm-query: database name required' ]
     query --no-header 'SELECT count(usage) FROM db..cpu'
     [ "$output" = 1970-01-01T00:00:00Z,4 ]
+}
+
+# ---- deletes ------------------------------------------------------------------------------------
+
+@test "DELETE and DROP take series and times out of every retention policy; what is written later is there" {
+    cp -r "$DATA" "$work/data"
+    query -d "$work/data" 'CREATE RETENTION POLICY other ON db DURATION INF REPLICATION 1'
+    tsm-ingest -q -d "$work/data" -b db -p other <<<'cpu,host=a usage=9 1577836800000000000'
+    query -d "$work/data" --no-header "DELETE FROM cpu WHERE host = 'a' AND time <= '2020-01-01'; SELECT usage FROM cpu"
+    [ "$output" = $'2020-01-01T00:00:00Z,3.5\n2020-01-01T00:00:01Z,2.5\n2020-01-01T00:01:00.5Z,4.5' ]
+    query -d "$work/data" --no-header 'SELECT usage FROM db.other.cpu'
+    [ -z "$output" ]
+    tsm-ingest -q -d "$work/data" -b db <<<'cpu,host=a,region=eu usage=7 1577836800000000000'
+    query -d "$work/data" --no-header "SELECT usage FROM cpu WHERE host = 'a'"
+    [ "$output" = $'2020-01-01T00:00:00Z,7\n2020-01-01T00:00:01Z,2.5' ]
+    query -d "$work/data" --no-header "DROP SERIES FROM cpu WHERE host = 'a'; SHOW SERIES"
+    [ "$output" = $'"cpu,host=b,region=us"\n"disk,path=/var\\ log"' ]
+    query -d "$work/data" --no-header 'DROP MEASUREMENT cpu; SHOW MEASUREMENTS'
+    [ "$output" = disk ]
+    query -d "$work/data" --no-header 'DELETE FROM /.*/; SHOW MEASUREMENTS'
+    [ -z "$output" ]
+    [ -z "$(find "$work/data/data" -name '*.t*')" ] # a file of which nothing is left has gone
+    tsm-inspect verify -q "$work/data"
+}
+
+@test "what a delete cannot do it says before it does anything" {
+    cp -r "$DATA" "$work/data"
+    expect_status 1 -d "$work/data" 'DELETE FROM cpu WHERE usage > 1'
+    [ "$error" = 'tsm-query: shard 1: fields not supported in WHERE clause during deletion' ]
+    expect_status 1 -d "$work/data" "DROP SERIES FROM cpu WHERE time < now()"
+    [ "$error" = "tsm-query: DROP SERIES doesn't support time in WHERE clause" ]
+    expect_status 1 -d "$work/data" -b nodb 'DELETE FROM cpu'
+    [ "$error" = 'tsm-query: database not found: nodb' ]
+    expect_status 2 -d "$work/data" 'DELETE'
+    expect_status 2 -d "$work/data" 'DELETE FROM db.autogen.cpu'
+    mapfile -t files < <(find "$DATA/data" -name '*.tsm')
+    expect_status 1 'DELETE FROM cpu' "${files[@]}"
+    [ "$error" = 'tsm-query: DELETE needs a data directory' ]
+    expect_status 1 'DROP SHARD 1' "${files[@]}"
+    query -d "$work/data" --no-header 'SELECT count(usage) FROM cpu'
+    [ "$output" = 1970-01-01T00:00:00Z,4 ]
+}
+
+@test "a shard that a compaction works on gives 75 and the name of the holder" {
+    cp -r "$DATA" "$work/data"
+    shard=$work/data/data/db/autogen/1
+    python3 - "$shard/lock" "$work/held" <<'END' &
+import fcntl, struct, sys, time
+f = open(sys.argv[1], "w+")
+fcntl.fcntl(f, 38, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLKW
+f.write("tsm-compact, process 1\n")
+f.flush()
+open(sys.argv[2], "w").close()
+time.sleep(60)
+END
+    holder=$!
+    for _ in {1..500}; do
+        [ -e "$work/held" ] && break
+        sleep 0.02
+    done
+    expect_status 75 -d "$work/data" 'DELETE FROM cpu'
+    kill "$holder"
+    [[ $error == *"$shard/lock: held by tsm-compact, process 1"* ]]
+    wait "$holder" || true
+    query -d "$work/data" 'DELETE FROM cpu'
+}
+
+@test "DROP SHARD removes its files and forgets it; an unknown one is none of its business" {
+    cp -r "$DATA" "$work/data"
+    tsm-ingest -q -d "$work/data" -b db <<<'cpu,host=z usage=1 1000000000000000000'
+    query -d "$work/data" --no-header 'DROP SHARD 1; SELECT usage FROM cpu'
+    [ "$output" = 2001-09-09T01:46:40Z,1 ]
+    [ ! -e "$work/data/data/db/autogen/1" ]
+    query -d "$work/data" 'DROP SHARD 1; DROP SHARD 99'
+    tsm-ingest -q -d "$work/data" -b db <<<'cpu,host=z usage=2 1577836800000000000'
+    query -d "$work/data" --no-header 'SELECT usage FROM cpu'
+    [ "$output" = $'2001-09-09T01:46:40Z,1\n2020-01-01T00:00:00Z,2' ]
+    mkdir -p "$work/data/wal/db/autogen/77" "$work/data/data/db/autogen/78" # killed before they were gone
+    query -d "$work/data" 'DROP SHARD 77; DROP SHARD 78'
+    [ ! -e "$work/data/wal/db/autogen/77" ]
+    [ ! -e "$work/data/data/db/autogen/78" ]
 }
 
 # ---- exit statuses, pipes -----------------------------------------------------------------------
