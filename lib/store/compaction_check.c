@@ -253,6 +253,7 @@ static int check_merge(struct checking *k)
     rc = open_files(k, late ? 0 : k->first, to);
     if (rc != TSM_OK)
         return rc;
+    tsm_file_set_trim(&k->v.set, to);
     tsm_compaction_view_compare(&k->v);
     struct tsm_merge_set m = {.in = k->in, .least_level = k->c->output.level};
     if (!tsm_merge_set_close(&k->v, &m) || m.rule != TSM_RULE_NONE)
@@ -281,6 +282,7 @@ static int check_move(struct checking *k)
     int rc = open_files(k, 0, k->first + 1);
     if (rc != TSM_OK)
         return rc;
+    tsm_file_set_trim(&k->v.set, k->first + 1);
     for (size_t i = 0; i <= k->first; i++)
         if (set->files[i].unreadable)
             return unreadable(k, i);

@@ -65,11 +65,18 @@ static int add_entry(struct tsm_file_set *s, const char *text, struct tsm_err *e
     return TSM_OK;
 }
 
+void tsm_file_set_trim(struct tsm_file_set *s, size_t n)
+{
+    for (; s->n > n; s->n--)
+        tsm_reader_close(s->files[s->n - 1].reader);
+    if (s->nordered > s->n)
+        s->nordered = s->n;
+}
+
 static void empty(struct tsm_file_set *s)
 {
-    for (size_t i = 0; i < s->n; i++)
-        tsm_reader_close(s->files[i].reader);
-    s->n = s->ntaken = 0;
+    tsm_file_set_trim(s, 0);
+    s->ntaken = 0;
 }
 
 static int list_once(struct tsm_file_set *s, struct tsm_err *err)

@@ -39,6 +39,8 @@ int tsm_file_set_open(struct tsm_file_set *s, size_t i, const struct tsm_damage 
 size_t tsm_file_set_find(const struct tsm_file_set *s, struct tsm_file_name name);
 /* Whether something has this name, or, with level 0, this generation. */
 bool tsm_file_set_taken(const struct tsm_file_set *s, struct tsm_file_name name);
+/* Forgets the files from number n on; their names stay taken. */
+void tsm_file_set_trim(struct tsm_file_set *s, size_t n);
 void tsm_file_set_release(struct tsm_file_set *s);
 
 #endif
