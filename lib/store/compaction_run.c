@@ -6,6 +6,7 @@
  */
 #include "store/compaction_run.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -75,9 +76,9 @@ static int is_origin(const struct tsm_fs *fs, const char *path, const struct tsm
     struct tsm_reader *r;
     *is = *newer = false;
     int s = fs->stat(fs->ctx, path, &st);
-    if (s < 0)
+    if (s < 0 && s != -ENOENT)
         return tsm_err_sys(err, -s, "stat %s", path);
-    if (st.size != origin->size)
+    if (s < 0 || st.size != origin->size)
         return TSM_OK;
     int rc = tsm_reader_open_bare(fs, path, &r, err);
     if (rc != TSM_OK)
@@ -102,7 +103,7 @@ static int remove_origins(struct tsm_compaction_run *run, const struct tsm_names
     for (size_t i = 0; i < output->norigins && rc == TSM_OK && !newer; i++) {
         bool is;
         char *path = find_file(run->dir, names, output->origins[i].name);
-        if (path && tsm_fs_exists(run->fs, path)) {
+        if (path) {
             rc = is_origin(run->fs, path, &output->origins[i], st.mtime, &is, &newer, err);
             if (rc == TSM_OK && is)
                 rc = remove_files(run->fs, run->dir, &path, 1, err);
@@ -131,6 +132,17 @@ static int clean_behind(struct tsm_compaction_run *run, const struct tsm_names *
     return rc;
 }
 
+/* Tombstones whose file is gone, which would hit another one of that name. */
+static bool is_orphan(const struct tsm_names *names, const char *dir, const char *text)
+{
+    struct tsm_file_name name;
+    if (!tsm_file_name_parse(tsm_str_of(text), ".tombstone", &name))
+        return false;
+    char *path = find_file(dir, names, name);
+    tsm_free(path);
+    return !path;
+}
+
 int tsm_compaction_clean(struct tsm_compaction_run *run, struct tsm_err *err)
 {
     struct tsm_names names;
@@ -138,8 +150,11 @@ int tsm_compaction_clean(struct tsm_compaction_run *run, struct tsm_err *err)
     if (!err)
         err = &local;
     int rc = tsm_fs_list(run->fs, run->dir, &names, err);
+    /* Whoever was killed may have got no further than to make its last change visible. */
+    if (rc == TSM_OK)
+        rc = tsm_fs_sync_dir(run->fs, run->dir, err);
     for (size_t i = 0; i < names.n && rc == TSM_OK; i++) {
-        if (!is_unfinished(names.names[i]))
+        if (!is_unfinished(names.names[i]) && !is_orphan(&names, run->dir, names.names[i]))
             continue;
         char *path = tsm_path_join(run->dir, names.names[i]);
         rc = tsm_fs_remove(run->fs, path, err);
@@ -349,29 +364,16 @@ static int run_merge(struct job *j, struct tsm_err *err)
 
 /* ---- move and drop ---- */
 
+/* The rules have been checked. A rename takes the place of whatever is there, so this looks once more. */
 static int run_move(struct job *j, struct tsm_err *err)
 {
     const struct tsm_fs *fs = j->run->fs;
-    const struct tsm_compaction *c = j->c;
     char text[TSM_NAME_MAX];
-    uint32_t highest = 0;
-    for (size_t i = 0; i < j->names.n; i++) {
-        struct tsm_file_name name;
-        struct tsm_str s = tsm_str_of(j->names.names[i]);
-        if (!tsm_file_name_parse(s, ".tsm", &name) && !tsm_file_name_parse(s, ".tombstone", &name))
-            continue;
-        if (name.generation == c->output.generation)
-            return tsm_err_set(err, TSM_EEXISTS, "%s/%s: its generation is not free", j->run->dir,
-                               j->names.names[i]);
-        if (is_ordered(name) && name.generation > highest)
-            highest = name.generation;
-    }
-    tsm_file_name_format(text, c->output, ".tsm");
-    char *beside = tsm_tombstone_path(j->paths[0]), *to = tsm_path_join(j->run->dir, text);
+    tsm_file_name_format(text, j->c->output, ".tsm");
+    char *to = tsm_path_join(j->run->dir, text), *beside = tsm_tombstone_path(to);
     int rc = TSM_OK;
-    if (c->ninputs != 1 || is_ordered(c->inputs[0]) || c->output.level != c->inputs[0].level ||
-        c->output.generation >= highest || tsm_fs_exists(fs, beside)) {
-        rc = tsm_err_set(err, TSM_EPARSE, "%s cannot be moved to %s", j->paths[0], text);
+    if (tsm_fs_exists(fs, to) || tsm_fs_exists(fs, beside)) {
+        rc = tsm_err_set(err, TSM_EEXISTS, "%s: the name is taken", to);
     } else {
         int m = fs->rename(fs->ctx, j->paths[0], to);
         rc = m < 0 ? tsm_err_sys(err, -m, "rename %s to %s", j->paths[0], to)

@@ -101,6 +101,9 @@ static int look_at(const struct tsm_fs *fs, struct tsm_shard_files *s, struct ts
             each(ctx, r);
         tsm_shard_files_add(s, name, r->tmin, r->tmax, tsm_reader_key(r, 0), tsm_reader_key(r, r->nkeys - 1));
     }
+    /* A new file with the name of one that this was made from would look like what a killed compaction left. */
+    for (size_t i = 0; i < r->norigins; i++)
+        take_generation(s, r->origins[i].name.generation);
     tsm_reader_close(r);
     return TSM_OK;
 }
