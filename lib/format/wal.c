@@ -6,6 +6,7 @@
  */
 #include "format/wal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,6 +151,30 @@ int tsm_wal_next(struct tsm_wal_reader *r, struct tsm_wal_record *record, struct
 void tsm_wal_reader_release(struct tsm_wal_reader *r)
 {
     tsm_buf_release(&r->payload);
+}
+
+/* ---- the sequence ---- */
+
+void tsm_wal_order_damage(struct tsm_wal_order *o)
+{
+    o->stretches++;
+}
+
+int tsm_wal_order_next(struct tsm_wal_order *o, uint64_t sequence, struct tsm_err *err)
+{
+    struct tsm_wal_order before = *o;
+    *o = (struct tsm_wal_order){.last = sequence};
+    if (before.last == 0)
+        return TSM_OK;
+    if (sequence <= before.last)
+        return tsm_err_set(err, TSM_ECORRUPT, "sequence %" PRIu64 " comes after %" PRIu64, sequence,
+                           before.last);
+    uint64_t missing = sequence - before.last - 1;
+    if (missing <= before.stretches)
+        return TSM_OK;
+    missing -= before.stretches;
+    return tsm_err_set(err, TSM_ECORRUPT, "%" PRIu64 " %srecord%s missing before sequence %" PRIu64, missing,
+                       before.stretches ? "more " : "", missing == 1 ? " is" : "s are", sequence);
 }
 
 /* ---- deletes ---- */

@@ -5,7 +5,7 @@
  *   record    4 bytes magic "TSMR"
  *             1 byte kind, 3 bytes zero
  *             4 bytes length of the payload, 4 bytes length of the stored payload
- *             8 bytes sequence: one more than that of the record before, across segments
+ *             8 bytes sequence: one more than that of the record before, across segments; the first one of a log is 1
  *             4 bytes check of these 24 bytes: the low half of their XXH3-64
  *             8 bytes XXH3-64 of the stored payload
  *             stored payload: an LZ4 block, or the payload itself when both lengths are equal
@@ -39,6 +39,7 @@ enum {
     TSM_WAL_PAYLOAD_MAX = 1 << 30, /* bytes */
     TSM_WAL_NAME_MAX = 20,
 };
+#define TSM_WAL_SEGMENT_MAX (8ull << 30) /* bytes; a reader takes nothing larger for a segment */
 
 /* Appends a whole record. payload: at most TSM_WAL_PAYLOAD_MAX bytes. */
 void tsm_wal_encode(struct tsm_buf *out, enum tsm_wal_kind kind, uint64_t sequence, struct tsm_str payload);
@@ -63,6 +64,18 @@ struct tsm_wal_reader {
  * call goes on behind it. */
 int tsm_wal_next(struct tsm_wal_reader *r, struct tsm_wal_record *record, struct tsm_err *err);
 void tsm_wal_reader_release(struct tsm_wal_reader *r);
+
+/* The sequence of records, across the segments of a log. A zeroed struct is ready. */
+struct tsm_wal_order {
+    uint64_t last;      /* sequence; 0: none has been seen */
+    uint64_t stretches; /* that did not check since then: each stands for a record */
+};
+
+/* A stretch that tsm_wal_next() reported. */
+void tsm_wal_order_damage(struct tsm_wal_order *o);
+/* The record that comes next. TSM_ECORRUPT when others are missing before it, or when its sequence has been there: it may be used
+ * all the same. What is missing at the very beginning is not noticed: it has been flushed. */
+int tsm_wal_order_next(struct tsm_wal_order *o, uint64_t sequence, struct tsm_err *err);
 
 /* The payload of a delete. */
 void tsm_wal_delete_begin(struct tsm_buf *payload, int64_t tmin, int64_t tmax);

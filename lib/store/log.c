@@ -9,42 +9,54 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/map.h"
 #include "base/sort.h"
 #include "format/influx_wal.h"
+#include "store/data_dir.h"
+#include "store/log_impl.h"
 #include "base/banned.h"
 
-struct replay {
-    struct tsm_log *log;
-    struct tsm_map map; /* key to its number in log->items */
-    const struct tsm_damage *damage;
-    const char *path; /* of the segment */
-};
+enum { MAX_LISTINGS = 10 }; /* when flushes keep taking segments away */
 
-static struct tsm_logged *find(struct replay *r, struct tsm_str key, bool add)
+uint32_t tsm_log_column(struct tsm_log_replay *r, struct tsm_str key, bool add)
 {
     uint64_t hash = tsm_hash(key);
     uint32_t i = tsm_map_get(&r->map, key, hash);
     struct tsm_log *log = r->log;
-    if (i == TSM_MAP_NONE && !add)
-        return NULL;
-    if (i == TSM_MAP_NONE) {
+    if (i == TSM_MAP_NONE && add) {
         TSM_GROW(log->items, log->n + 1, log->cap);
         i = (uint32_t)log->n++;
         log->items[i] = (struct tsm_logged){.key = tsm_arena_str(&log->arena, key)};
         tsm_map_put(&r->map, log->items[i].key, hash, i);
     }
-    return &log->items[i];
+    return i;
 }
+
+void tsm_log_remove(struct tsm_log_replay *r, struct tsm_str key, int64_t tmin, int64_t tmax)
+{
+    uint32_t i = tsm_log_column(r, key, false);
+    if (i == TSM_MAP_NONE)
+        return;
+    tsm_values_sort_dedup(&r->log->items[i].values);
+    tsm_values_delete(&r->log->items[i].values, tmin, tmax);
+}
+
+/* ---- influxd's segments ---- */
+
+struct influx_segment {
+    struct tsm_log_replay *replay;
+    const char *path;
+};
 
 static int on_write(void *ctx, struct tsm_str key, const struct tsm_values *values, struct tsm_err *err)
 {
-    struct replay *r = ctx;
-    struct tsm_values *own = &find(r, key, true)->values;
+    struct influx_segment *s = ctx;
+    struct tsm_log_replay *r = s->replay;
+    uint32_t column = tsm_log_column(r, key, true); /* which may move the items */
+    struct tsm_values *own = &r->log->items[column].values;
     if (own->n == 0)
         tsm_values_reset(own, values->type, values->n);
     if (own->type != values->type) {
-        tsm_err_set(err, TSM_ECORRUPT, "%s: key '%.*s': values of type %s after values of type %s", r->path,
+        tsm_err_set(err, TSM_ECORRUPT, "%s: key '%.*s': values of type %s after values of type %s", s->path,
                     (int)key.n, key.p, tsm_type_name(values->type), tsm_type_name(own->type));
         return tsm_damage_pass(r->damage, err);
     }
@@ -54,20 +66,32 @@ static int on_write(void *ctx, struct tsm_str key, const struct tsm_values *valu
 
 static int on_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax, struct tsm_err *err)
 {
+    struct influx_segment *s = ctx;
     (void)err;
-    struct tsm_logged *l = find(ctx, key, false);
-    if (l) {
-        tsm_values_sort_dedup(&l->values);
-        tsm_values_delete(&l->values, tmin, tmax);
-    }
+    tsm_log_remove(s->replay, key, tmin, tmax);
     return TSM_OK;
 }
 
 static int on_damage(void *ctx, struct tsm_err *err)
 {
-    struct replay *r = ctx;
-    return tsm_damage_pass(r->damage, err);
+    struct influx_segment *s = ctx;
+    return tsm_damage_pass(s->replay->damage, err);
 }
+
+/* Replays one segment. That it is gone is no error: influxd flushed it, and its values are in a TSM file now.
+ */
+static int replay_influx_segment(struct tsm_log_replay *r, const char *path, struct tsm_err *err)
+{
+    struct influx_segment s = {r, path};
+    struct tsm_wal_visitor v = {&s, on_write, on_remove, on_damage};
+    uint64_t torn;
+    int rc = tsm_influx_wal_read(r->fs, path, &v, &torn, err);
+    if (rc == TSM_ECORRUPT) /* a record, or what is not a segment at all */
+        rc = tsm_damage_pass(r->damage, err);
+    return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+}
+
+/* ---- a folder ---- */
 
 static int by_key(const void *a, const void *b)
 {
@@ -92,61 +116,110 @@ static void finish(struct tsm_log *log)
 }
 
 struct segment {
-    uint32_t id;
+    bool ours;
+    uint32_t number;
     const char *name;
 };
 
-static int by_id(const void *a, const void *b)
+static int by_age(const void *a, const void *b)
 {
     const struct segment *x = a, *y = b;
-    return (x->id > y->id) - (x->id < y->id);
+    if (x->ours != y->ours)
+        return x->ours ? 1 : -1;
+    return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Replays one segment. That it is gone is no error: influxd flushed it, and its values are in a TSM file now.
- */
-static int replay_segment(struct replay *r, const struct tsm_fs *fs, const char *dir, const char *name,
-                          struct tsm_err *err)
+/* The segments among the names, oldest first. */
+static struct segment *find_segments(const struct tsm_names *names, size_t *n)
 {
-    struct tsm_wal_visitor v = {r, on_write, on_remove, on_damage};
-    struct tsm_buf path = {0};
-    uint64_t torn;
-    tsm_buf_printf(&path, "%s/%s", dir, name);
-    r->path = tsm_buf_cstr(&path);
-    int rc = tsm_influx_wal_read(fs, r->path, &v, &torn, err);
-    tsm_buf_release(&path);
-    if (rc == TSM_ECORRUPT) /* a record, or what is not a segment at all */
-        rc = tsm_damage_pass(r->damage, err);
-    return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+    struct segment *segments = tsm_calloc(names->n, sizeof *segments);
+    *n = 0;
+    for (size_t i = 0; i < names->n; i++) {
+        struct tsm_str name = tsm_str_of(names->names[i]);
+        struct segment *s = &segments[*n];
+        s->ours = tsm_wal_name_parse(name, &s->number);
+        s->name = names->names[i];
+        *n += s->ours || tsm_influx_wal_name(name, &s->number);
+    }
+    tsm_sort(segments, *n, sizeof *segments, by_age);
+    return segments;
+}
+
+/* Replays the segments that the folder has now. TSM_ENOTFOUND with *vanished: one of ours was gone before it was read. */
+static int replay_folder(struct tsm_log_replay *r, const char *dir, bool *vanished, struct tsm_err *err)
+{
+    struct tsm_names names;
+    struct tsm_log_segments ours = {.replay = r};
+    *vanished = false;
+    int rc = tsm_fs_list(r->fs, dir, &names, err);
+    if (rc != TSM_OK)
+        return rc;
+    size_t n;
+    struct segment *segments = find_segments(&names, &n);
+    for (size_t i = 0; i < n && rc == TSM_OK; i++) {
+        char *path = tsm_path_join(dir, segments[i].name);
+        rc = segments[i].ours ? tsm_log_replay_segment(&ours, path, err)
+                              : replay_influx_segment(r, path, err);
+        *vanished = rc == TSM_ENOTFOUND;
+        tsm_free(path);
+    }
+    tsm_log_segments_release(&ours);
+    tsm_free(segments);
+    tsm_names_release(&names);
+    return rc;
+}
+
+/* Damage is reported at the end: what was met on the way to a segment that has vanished is met again. */
+struct reports {
+    char **messages;
+    size_t n, cap;
+};
+
+static void keep_report(void *ctx, const char *message)
+{
+    struct reports *p = ctx;
+    TSM_GROW(p->messages, p->n + 1, p->cap);
+    p->messages[p->n++] = tsm_strdup(message);
+}
+
+static void pass_reports(struct reports *p, const struct tsm_damage *damage)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (damage && damage->report)
+            damage->report(damage->ctx, p->messages[i]);
+        tsm_free(p->messages[i]);
+    }
+    p->n = 0;
 }
 
 int tsm_log_read(const struct tsm_fs *fs, const char *path, const struct tsm_damage *damage,
                  struct tsm_log **log, struct tsm_err *err)
 {
-    struct tsm_names names;
+    struct reports reports = {0};
+    struct tsm_damage keep = {.skip = damage && damage->skip, .report = keep_report, .ctx = &reports};
     struct tsm_err local;
+    bool vanished = true;
+    int rc = TSM_OK;
     *log = NULL;
     if (!err)
         err = &local;
-    int rc = tsm_fs_list(fs, path, &names, err);
-    if (rc)
-        return rc;
-    struct segment *segments = tsm_calloc(names.n, sizeof *segments);
-    size_t n = 0;
-    for (size_t i = 0; i < names.n; i++)
-        if (tsm_influx_wal_name(tsm_str_of(names.names[i]), &segments[n].id))
-            segments[n++].name = names.names[i];
-    tsm_sort(segments, n, sizeof *segments, by_id);
-    struct replay r = {.log = tsm_calloc(1, sizeof *r.log), .damage = damage};
-    for (size_t i = 0; i < n && rc == TSM_OK; i++)
-        rc = replay_segment(&r, fs, path, segments[i].name, err);
-    finish(r.log);
-    if (rc || r.log->n == 0)
-        tsm_log_free(r.log);
-    else
-        *log = r.log;
-    tsm_map_release(&r.map);
-    tsm_free(segments);
-    tsm_names_release(&names);
+    for (int i = 0; vanished && i < MAX_LISTINGS; i++) {
+        pass_reports(&reports, NULL);
+        tsm_log_free(*log);
+        *log = tsm_calloc(1, sizeof **log);
+        struct tsm_log_replay r = {.fs = fs, .log = *log, .damage = &keep};
+        rc = replay_folder(&r, path, &vanished, err);
+        tsm_map_release(&r.map);
+    }
+    if (vanished)
+        rc = err->code = TSM_EIO; /* a link to nothing: not to be taken for a log that is not there */
+    pass_reports(&reports, damage);
+    tsm_free(reports.messages);
+    finish(*log);
+    if (rc != TSM_OK || (*log)->n == 0) {
+        tsm_log_free(*log);
+        *log = NULL;
+    }
     return rc;
 }
 

@@ -21,8 +21,10 @@ struct tsm_log {
     struct tsm_arena arena; /* the keys */
 };
 
-/* Replays influxd's segments in the folder path. *log is NULL when they hold nothing; TSM_ENOTFOUND when
- * there is no such folder. */
+/* Replays influxd's segments in the folder path and then our own, which are newer. *log is NULL when they hold nothing;
+ * TSM_ENOTFOUND when there is no such folder. No lock is needed: what a writer has appended by now is there, an unfinished
+ * record at the end is not. When segments vanish meanwhile, as they do after a flush, all is read again: the values in what is
+ * left of a log would win over newer ones in the file that was flushed. */
 int tsm_log_read(const struct tsm_fs *fs, const char *path, const struct tsm_damage *damage,
                  struct tsm_log **log, struct tsm_err *err);
 void tsm_log_free(struct tsm_log *log); /* NULL is allowed */

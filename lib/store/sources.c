@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "base/sort.h"
 #include "format/influx_wal.h"
+#include "format/wal.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
 
@@ -208,7 +209,8 @@ static bool has_log(const struct tsm_names *l)
 {
     uint32_t id;
     for (size_t i = 0; i < l->n; i++)
-        if (tsm_influx_wal_name(tsm_str_of(l->names[i]), &id))
+        if (tsm_influx_wal_name(tsm_str_of(l->names[i]), &id) ||
+            tsm_wal_name_parse(tsm_str_of(l->names[i]), NULL))
             return true;
     return false;
 }

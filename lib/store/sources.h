@@ -12,7 +12,7 @@ struct tsm_source {
     struct tsm_str db, rp; /* empty outside of a data directory */
     uint64_t id;           /* number of the shard; 0 outside of a data directory */
     const char *path;      /* its folder; may be missing when wal is there */
-    const char *wal;       /* influxd's log folder of it, or NULL */
+    const char *wal;       /* its log folder, ours and influxd's, or NULL */
     char **files;          /* loose files instead of a folder */
     size_t nfiles;
 };
