@@ -160,7 +160,9 @@ static bool has_pipe(char *const *paths, int n)
 static int64_t sync_interval(void)
 {
     int64_t interval = 0;
-    if (strcmp(opt.sync, "always") != 0 && !tsm_parse_duration(tsm_str_of(opt.sync), &interval))
+    if (strcmp(opt.sync, "always") == 0)
+        return 0;
+    if (!tsm_parse_duration(tsm_str_of(opt.sync), &interval) || interval < 0)
         tsm_usage(&program, "option --sync: '%s' is neither always nor a duration, as 1s", opt.sync);
     return interval;
 }
@@ -180,6 +182,8 @@ static void check_options(struct tsm_load_options *load)
         tsm_usage(&program, "no database given (option --database)");
     if (csv && !opt.measurement == !opt.measurement_column)
         tsm_usage(&program, "csv needs one of the options --measurement and --measurement-column");
+    if (opt.flush_interval < 0)
+        tsm_usage(&program, "option --flush-interval: not a duration such as 10m");
     if (opt.common.memory < (uint64_t)LEAST_MEMORY_MB << 20)
         tsm_usage(&program, "option --memory: at least %dM", LEAST_MEMORY_MB);
     *load = (struct tsm_load_options){
