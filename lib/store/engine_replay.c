@@ -19,7 +19,6 @@ struct replay {
     uint32_t *numbers;
     size_t n;
     struct tsm_tombstones removed; /* deletes that the files do not have yet */
-    bool flushed;                  /* a part of the log is in files */
     bool *damaged;                 /* by segment */
     const char *path;              /* of the segment in hand */
     uint64_t offset;               /* of the record in hand */
@@ -75,15 +74,10 @@ static int replay_points(struct replay *r, const struct tsm_wal_record *record, 
     if (rc != TSM_OK)
         return tsm_err_set(err, TSM_ECORRUPT, "record at offset %llu: %s", (unsigned long long)r->offset,
                            cause.msg);
-    if (r->flushed) /* before something newer gets into files, too */
-        rc = apply_removals(r, err);
-    if (rc != TSM_OK)
-        return rc;
     write_points(r);
     if (!tsm_engine_is_full(r->engine))
         return TSM_OK;
-    rc = apply_removals(r, err);
-    r->flushed = true;
+    rc = apply_removals(r, err); /* before what came after them gets into files, too */
     return rc == TSM_OK ? tsm_engine_freeze(r->engine, err) : rc;
 }
 

@@ -16,6 +16,7 @@
 #include "faulty_fs.h"
 #include "shard_maker.h"
 #include "store/data_dir.h"
+#include "store/delete.h"
 #include "store/shard_wal.h"
 #include "wal_maker.h"
 
@@ -235,8 +236,45 @@ static void delete_from_shard(int shard, const char *key, int64_t tmin, int64_t 
     tsm_buf_release(&payload);
 }
 
+static bool is_wanted(void *ctx, struct tsm_str series)
+{
+    return tsm_str_eq(series, tsm_str_of(ctx));
+}
+
+/* The same for both fields of a series, by the real thing. */
+static void delete_series(void)
+{
+    char series[40];
+    int s = below(SERIES), from = below(TIMES), to = from + below(300);
+    if (to >= TIMES)
+        to = TIMES - 1;
+    snprintf(series, sizeof series, "m,host=h%d,x=%s", s, s % 2 ? "odd" : "even");
+    for (int shard = 1; shard <= 8; shard++) {
+        char dir[200], wal[200];
+        struct tsm_err err;
+        snprintf(dir, sizeof dir, "%s/data/db/autogen/%d", temp_dir, shard);
+        snprintf(wal, sizeof wal, "%s/wal/db/autogen/%d", temp_dir, shard);
+        struct tsm_delete d = {.fs = &tsm_fs_posix,
+                               .dir = dir,
+                               .wal = wal,
+                               .holder = "test",
+                               .tmin = grid_time(from),
+                               .tmax = grid_time(to),
+                               .wanted = is_wanted,
+                               .ctx = series};
+        if (tsm_delete_run(&d, &err) != TSM_OK)
+            fail_msg("%s", err.msg);
+    }
+    for (int t = from; t <= to; t++)
+        model[s][0][t] = model[s][1][t] = 0;
+}
+
 static void delete_range(void)
 {
+    if (below(2)) {
+        delete_series();
+        return;
+    }
     char key[60];
     int s = below(SERIES), f = below(FIELDS), from = below(TIMES), to = from + below(below(2) ? 50 : TIMES);
     if (to >= TIMES)
@@ -263,6 +301,8 @@ static void run_with_deletes(uint64_t first_seed, int rounds, size_t memory, int
                 write_lines(e, 1 + below(800));
                 for (int i = below(4); i > 0; i--)
                     delete_range();
+                if (below(10) == 0)
+                    check_grid(); /* as a reader sees it beside the writer */
                 if (below(15) == 0)
                     sync_engine(e);
             }
