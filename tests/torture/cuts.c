@@ -1,8 +1,10 @@
 /*
  * tests/torture/cuts.c: runs of tests/unit/power_run.h until so many cuts, or failures of a call, have been survived.
  *
- *   cuts [--faults] [--jobs N] [--first SEED] COUNT
+ *   cuts [--faults] [--jobs N] [--first SEED] [--keep DIR] COUNT
  *
+ * --keep: DIR/SEED.log tells what a run that failed did, DIR/SEED is its directory: what depends on the order of threads does
+ * not come again by its seed.
  * Workers are processes, so that one which crashes or hangs is a failure with a seed like any other. Prints the figures and the
  * seeds that failed; exits 1 when there are some. POWER_SEED=N build/unit/test_power repeats one and tells what it does.
  */
@@ -31,27 +33,50 @@ struct worker {
 static bool faults;
 static uint64_t first = 1;
 static unsigned long count;
+static const char *keep;
 
 static unsigned long progress(const struct worker *w)
 {
     return faults ? w->figures.faults : w->figures.cuts;
 }
 
+static bool run(struct worker *w)
+{
+    char message[MESSAGE] = "", dir[4096], *text = NULL;
+    size_t size = 0;
+    struct power_run_options opt = {.seed = w->seed, .lives = LIVES};
+    if (faults) {
+        opt.error = w->seed & 1 ? EIO : ENOSPC;
+        opt.for_good = w->seed & 2;
+    }
+    if (keep) {
+        snprintf(dir, sizeof dir, "%s/%llu", keep, (unsigned long long)w->seed);
+        opt.keep = dir;
+        opt.log = open_memstream(&text, &size);
+    }
+    bool ok = power_run(&opt, &w->figures, message, sizeof message);
+    if (!ok) {
+        printf("FAILED: POWER_SEED=%llu: %s\n", (unsigned long long)w->seed, message);
+        fflush(stdout);
+    }
+    if (opt.log) {
+        fclose(opt.log);
+        strncat(dir, ".log", sizeof dir - strlen(dir) - 1);
+        FILE *out = ok ? NULL : fopen(dir, "w");
+        if (out) {
+            fprintf(out, "%s%s\n", text, message);
+            fclose(out);
+        }
+        free(text);
+    }
+    return ok;
+}
+
 static void work(struct worker *w, unsigned jobs, unsigned long share)
 {
     while (progress(w) < share && w->failed < FAILURES_MAX) {
-        char message[MESSAGE] = "";
-        struct power_run_options opt = {.seed = w->seed, .lives = LIVES};
-        if (faults) {
-            opt.error = w->seed & 1 ? EIO : ENOSPC;
-            opt.for_good = w->seed & 2;
-        }
         alarm(SECONDS_PER_RUN);
-        if (!power_run(&opt, &w->figures, message, sizeof message)) {
-            w->failed++;
-            printf("FAILED: POWER_SEED=%llu: %s\n", (unsigned long long)w->seed, message);
-            fflush(stdout);
-        }
+        w->failed += !run(w);
         w->done++;
         w->seed += jobs;
     }
@@ -97,6 +122,7 @@ static unsigned parse(int argc, char **argv)
     static const struct option options[] = {{"faults", no_argument, NULL, 'f'},
                                             {"jobs", required_argument, NULL, 'j'},
                                             {"first", required_argument, NULL, 's'},
+                                            {"keep", required_argument, NULL, 'k'},
                                             {NULL, 0, NULL, 0}};
     unsigned jobs = 2;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -106,12 +132,14 @@ static unsigned parse(int argc, char **argv)
             jobs = (unsigned)strtoul(optarg, NULL, 10);
         else if (c == 's')
             first = strtoull(optarg, NULL, 0);
+        else if (c == 'k')
+            keep = optarg;
         else
             exit(2);
     }
     count = optind < argc ? strtoul(argv[optind], NULL, 10) : 0;
     if (!count || !jobs || jobs > JOBS_MAX) {
-        fprintf(stderr, "usage: cuts [--faults] [--jobs N] [--first SEED] COUNT\n");
+        fprintf(stderr, "usage: cuts [--faults] [--jobs N] [--first SEED] [--keep DIR] COUNT\n");
         exit(2);
     }
     if (faults)

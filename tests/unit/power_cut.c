@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -259,6 +260,14 @@ int64_t power_disk_time(const struct power_disk *d)
 }
 
 /* ---- looking ---- */
+
+void power_disk_note(struct power_disk *d, const char *text)
+{
+    pthread_mutex_lock(&d->mutex);
+    snprintf(d->trace[d->traced++ % POWER_TRACE], POWER_TRACE_LINE, "%6ld %6d == %.150s", d->changes,
+             (int)gettid(), text);
+    pthread_mutex_unlock(&d->mutex);
+}
 
 void power_disk_print_trace(const struct power_disk *d, FILE *out)
 {

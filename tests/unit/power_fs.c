@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -213,7 +214,7 @@ static ssize_t leave(struct power_disk *d, bool last, ssize_t result, const char
 static ssize_t leave(struct power_disk *d, bool last, ssize_t result, const char *format, ...)
 {
     char *line = d->trace[d->traced++ % POWER_TRACE];
-    int n = snprintf(line, POWER_TRACE_LINE, "%6ld ", d->changes);
+    int n = snprintf(line, POWER_TRACE_LINE, "%6ld %6d ", d->changes, (int)gettid());
     va_list args;
     va_start(args, format);
     vsnprintf(line + n, POWER_TRACE_LINE - (size_t)n - 40, format, args);

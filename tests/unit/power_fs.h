@@ -60,6 +60,7 @@ void power_disk_set_time(struct power_disk *d, int64_t now);
 int64_t power_disk_time(const struct power_disk *d);
 
 /* The last calls, and the tree with sizes: for people who look for a fault. */
+void power_disk_note(struct power_disk *d, const char *text); /* a line in the trace */
 void power_disk_print_trace(const struct power_disk *d, FILE *out);
 void power_disk_print_tree(const struct power_disk *d, FILE *out);
 /* Copies every file into a folder of the real disk. False when that fails. */

@@ -6,7 +6,7 @@
 
 #include "power_fs.h"
 
-enum { POWER_SECTOR = 512, POWER_TRACE = 512, POWER_TRACE_LINE = 200 };
+enum { POWER_SECTOR = 512, POWER_TRACE = 2000, POWER_TRACE_LINE = 200 };
 
 struct power_node;
 

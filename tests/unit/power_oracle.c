@@ -131,7 +131,8 @@ static void describe(const struct oracle_cell *c, size_t number, int32_t found, 
     int n = snprintf(message, size, "series h%zu field %c time %zu (%lld): found %d instead of %d", s,
                      (int)('a' + f), t, (long long)oracle_time((int)t), found, c->acked);
     for (uint32_t k = 0; k < c->n && n > 0 && (size_t)n < size; k++)
-        n += snprintf(message + n, size - (size_t)n, c->pending[k] > 0 ? " or %d" : " or 0 (delete %d)", abs(c->pending[k]));
+        n += snprintf(message + n, size - (size_t)n, c->pending[k] > 0 ? " or %d" : " or 0 (delete %d)",
+                      abs(c->pending[k]));
 }
 
 bool oracle_check(const struct oracle *o, const oracle_found found, enum oracle_strictness strictness,
@@ -139,9 +140,14 @@ bool oracle_check(const struct oracle *o, const oracle_found found, enum oracle_
 {
     for (size_t i = 0; i < ORACLE_CELLS; i++) {
         const struct oracle_cell *c = &o->cells[i];
-        bool newest = strictness == ORACLE_NEWEST && c->n > c->stray;
-        uint32_t k = newest ? c->n - 1 : 0;
-        bool ok = found[i] == c->acked && !newest;
+        uint32_t k = 0;
+        bool ok = found[i] == c->acked;
+        if (strictness == ORACLE_NEWEST) /* the last write, or a delete behind it */
+            for (uint32_t last = c->n; last-- > c->stray && ok;)
+                if (c->pending[last] > 0) {
+                    k = last;
+                    ok = false;
+                }
         for (; k < c->n && !ok; k++)
             ok = gives(c->pending[k], found[i]);
         if (!ok) {

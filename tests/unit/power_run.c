@@ -7,15 +7,21 @@
 #include "power_run.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "power_compact.h"
 #include "power_oracle.h"
 #include "store/data_dir.h"
 #include "store/engine.h"
 
 #define DIR "/data"
+
+enum { MARKS = 64 };
 
 struct run {
     const struct power_run_options *opt;
@@ -24,9 +30,23 @@ struct run {
     const struct tsm_fs *fs;
     struct oracle *oracle;
     struct tsm_engine *engine; /* NULL: none is open */
+    bool wal;                  /* what is written is to be seen at once */
+    bool sync_always;
+    struct {
+        uint64_t mark;
+        int32_t last;
+    } marks[MARKS]; /* writes that are not durable yet */
+    size_t nmarks;
+    /* A thread that compacts beside the writer. */
+    bool beside;
+    pthread_t thread;
+    atomic_bool stop;
+    uint64_t beside_random;
+    unsigned long beside_compactions;
     uint64_t random;
     char *message;
     size_t size;
+    pthread_mutex_t mutex; /* of the next */
     bool bad;
     oracle_found found;
 };
@@ -43,18 +63,28 @@ static void say(struct run *r, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    fprintf(r->opt->log, "%6ld %6ld ", power_disk_changes(r->disk), power_disk_calls(r->disk));
-    vfprintf(r->opt->log, format, args);
-    fputc('\n', r->opt->log);
+    char text[512];
+    vsnprintf(text, sizeof text, format, args);
+    power_disk_note(r->disk, text);
+    fprintf(r->opt->log, "%6ld %6ld %s\n", power_disk_changes(r->disk), power_disk_calls(r->disk), text);
     va_end(args);
 }
 
 static void complain(struct run *r, const char *what, const char *cause)
 {
-    if (r->bad)
-        return;
+    pthread_mutex_lock(&r->mutex);
+    if (!r->bad)
+        snprintf(r->message, r->size, "%s: %.900s", what, cause);
     r->bad = true;
-    snprintf(r->message, r->size, "%s: %.900s", what, cause);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static bool is_bad(struct run *r)
+{
+    pthread_mutex_lock(&r->mutex);
+    bool bad = r->bad;
+    pthread_mutex_unlock(&r->mutex);
+    return bad;
 }
 
 /* The disk does not work, on purpose: an error is no surprise. */
@@ -83,6 +113,8 @@ static void check(struct run *r, const char *when, enum oracle_strictness strict
     bool ok = oracle_read(r->fs, DIR, r->found, why, sizeof why);
     if (!ok && is_down(r))
         return;
+    if (is_down(r))
+        strictness = ORACLE_ANY; /* what failed is not there */
     if (!ok || !oracle_check(r->oracle, r->found, strictness, why, sizeof why))
         complain(r, when, why);
 }
@@ -99,11 +131,20 @@ static void on_reject(void *ctx, uint32_t line, struct tsm_str text, const char 
 static bool open_engine(struct run *r)
 {
     struct tsm_err err;
+    static const int64_t intervals[] = {0, 0, 1, TSM_HOUR};
     struct tsm_engine_options opt = {
         .dir = DIR, .database = ORACLE_DB, .holder = "test", .memory = 1 << 20, .jobs = 1};
+    r->nmarks = 0;
+    r->wal = opt.wal = below(r, 3) != 0;
+    opt.sync_interval = intervals[below(r, 4)];
+    r->sync_always = r->wal && opt.sync_interval == 0;
+    opt.flush_interval = below(r, 3) ? 0 : 1;
     r->figures->opens++;
     int rc = tsm_engine_open(r->fs, &opt, &r->engine, &err);
-    say(r, "open: %d", rc);
+    say(r, "open, log %d, sync after %lld, flush after %lld: %d", opt.wal, (long long)opt.sync_interval,
+        (long long)opt.flush_interval, rc);
+    if (rc == TSM_OK && !is_down(r))
+        check(r, "after a writer was opened", ORACLE_ANY);
     return went_well(r, "open the writer", rc, &err);
 }
 
@@ -138,6 +179,21 @@ static void make_lines(struct run *r, struct tsm_buf *text)
     r->figures->points += (unsigned long)n;
 }
 
+/* What the writer says is durable has to be. */
+static void note_durable(struct run *r)
+{
+    uint64_t durable = tsm_engine_durable(r->engine);
+    size_t n = 0;
+    while (n < r->nmarks && r->marks[n].mark <= durable)
+        n++;
+    if (n == 0)
+        return;
+    oracle_acknowledge(r->oracle, r->marks[n - 1].last);
+    say(r, "durable up to %d", r->marks[n - 1].last);
+    r->nmarks -= n;
+    memmove(r->marks, r->marks + n, r->nmarks * sizeof *r->marks);
+}
+
 static bool write_batch(struct run *r)
 {
     struct tsm_buf text = {0};
@@ -151,6 +207,17 @@ static bool write_batch(struct run *r)
     r->figures->writes++;
     tsm_points_release(&points);
     tsm_buf_release(&text);
+    if (rc == TSM_OK && r->nmarks < MARKS) {
+        r->marks[r->nmarks].mark = tsm_engine_mark(r->engine);
+        r->marks[r->nmarks++].last = r->oracle->last;
+    }
+    note_durable(r);
+    if (rc == TSM_OK && r->sync_always && r->nmarks)
+        complain(r, "write", "not durable, although the log is synced always");
+    if (rc != TSM_OK) { /* none of it, some or all may be there */
+        oracle_forsake(r->oracle);
+        r->nmarks = 0;
+    }
     return went_well(r, "write", rc, &err);
 }
 
@@ -160,8 +227,10 @@ static bool flush(struct run *r)
     int rc = tsm_engine_sync(r->engine, &err);
     say(r, "sync: %d", rc);
     r->figures->flushes++;
-    if (rc == TSM_OK)
+    if (rc == TSM_OK) {
         oracle_acknowledge(r->oracle, r->oracle->last);
+        r->nmarks = 0;
+    }
     return went_well(r, "sync", rc, &err);
 }
 
@@ -174,26 +243,102 @@ static bool reopen(struct run *r)
     r->engine = NULL;
     oracle_forsake(r->oracle);
     check(r, "after the writer was closed", ORACLE_ANY);
-    return !r->bad && open_engine(r);
+    return !is_bad(r) && open_engine(r);
 }
 
-/* Works until the disk does not, or is done. */
+static bool compact(struct run *r)
+{
+    struct tsm_err err;
+    int rc = power_compact(r->fs, DIR, power_disk_time(r->disk), &r->random, &r->figures->compactions, &err);
+    say(r, "compact: %d", rc);
+    if (rc == TSM_ELOCKED && r->beside)
+        return true;
+    if (rc == TSM_OK)
+        check(r, "after a compaction", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
+    return went_well(r, "compact", rc, &err);
+}
+
+static bool delete (struct run *r)
+{
+    struct tsm_err err;
+    if (!r->wal && !flush(r)) /* nobody but the writer knows what is in its memory */
+        return false;
+    int series = below(r, ORACLE_SERIES + 1) - 1, from = below(r, ORACLE_TIMES);
+    int n = below(r, 3) ? below(r, 50) : below(r, ORACLE_TIMES);
+    int to = from + n < ORACLE_TIMES ? from + n : ORACLE_TIMES - 1;
+    int32_t number = oracle_delete(r->oracle, series, from, to);
+    int rc = power_delete(r->fs, DIR, series, oracle_time(from), oracle_time(to), &err);
+    say(r, "delete %d of h%d, times %d to %d: %d", number, series, from, to, rc);
+    r->figures->deletes++;
+    if (rc == TSM_OK) {
+        oracle_acknowledge_delete(r->oracle, number);
+        check(r, "after a delete", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
+    }
+    if (rc == TSM_ELOCKED && r->beside)
+        return true;
+    return went_well(r, "delete", rc, &err);
+}
+
+/* ---- another process beside the writer ---- */
+
+static void *beside_main(void *arg)
+{
+    struct run *r = arg;
+    while (!atomic_load(&r->stop) && !power_disk_is_off(r->disk)) {
+        struct tsm_err err;
+        int rc = power_compact(r->fs, DIR, power_disk_time(r->disk), &r->beside_random,
+                               &r->beside_compactions, &err);
+        if (rc != TSM_OK && rc != TSM_ELOCKED)
+            went_well(r, "compact beside the writer", rc, &err);
+        if (is_bad(r))
+            break;
+        /* Only when the writer has done something is there something to do. */
+        long seen = power_disk_changes(r->disk);
+        for (int i = 0; i < 1000 && power_disk_changes(r->disk) == seen && !atomic_load(&r->stop); i++)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void start_beside(struct run *r)
+{
+    r->beside_random = power_random(&r->random);
+    r->beside_compactions = 0;
+    atomic_store(&r->stop, false);
+    r->beside = pthread_create(&r->thread, NULL, beside_main, r) == 0;
+}
+
+static void stop_beside(struct run *r)
+{
+    if (!r->beside)
+        return;
+    atomic_store(&r->stop, true);
+    pthread_join(r->thread, NULL);
+    r->figures->compactions += r->beside_compactions;
+    r->beside = false;
+}
+
+/* Works until the power goes, or it is done. After a failure, which is the end of a writer, it may be asked for more. */
 static void work(struct run *r)
 {
     if (!open_engine(r))
         return;
-    for (int i = 4 + below(r, 20); i > 0 && !r->bad && !is_down(r); i--) {
+    for (int i = 4 + below(r, 20); i > 0 && !is_bad(r) && !power_disk_is_off(r->disk); i--) {
         int what = below(r, 100);
         bool ok = true;
-        if (what < 60)
+        if (what < 45)
             ok = write_batch(r);
-        else if (what < 85)
+        else if (what < 60)
             ok = flush(r);
+        else if (what < 75)
+            ok = compact(r);
+        else if (what < 85)
+            ok = delete (r);
         else if (what < 95)
-            check(r, "while the writer works", ORACLE_ANY);
+            check(r, "while the writer works", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
         else
             ok = reopen(r);
-        if (!ok)
+        if (!ok && (!r->engine || below(r, 2)))
             return;
     }
 }
@@ -208,7 +353,10 @@ static void live(struct run *r)
                                 r->opt->for_good);
     else
         power_disk_plan_cut(r->disk, at);
+    if (below(r, 3) == 0)
+        start_beside(r);
     work(r);
+    stop_beside(r);
     say(r, "down: %d", is_down(r));
     r->figures->late_cuts += !is_down(r);
     tsm_engine_close(r->engine);
@@ -239,6 +387,7 @@ bool power_run(const struct power_run_options *opt, struct power_run_figures *fi
 {
     struct run *r = tsm_calloc(1, sizeof *r);
     *r = (struct run){.opt = opt, .figures = figures, .message = message, .size = size, .random = opt->seed};
+    pthread_mutex_init(&r->mutex, NULL);
     r->disk = power_disk_new();
     r->fs = power_disk_fs(r->disk);
     r->oracle = oracle_new();
@@ -255,6 +404,7 @@ bool power_run(const struct power_run_options *opt, struct power_run_figures *fi
     bool ok = !r->bad;
     oracle_free(r->oracle);
     power_disk_free(r->disk);
+    pthread_mutex_destroy(&r->mutex);
     tsm_free(r);
     return ok;
 }
@@ -269,11 +419,11 @@ void power_run_add(struct power_run_figures *sum, const struct power_run_figures
 
 void power_run_describe(const struct power_run_figures *f, char *text, size_t size)
 {
-    snprintf(text, size,
-             "%lu cuts, %lu kills (%lu between two calls), %lu failures; %lu writes of %lu points, %lu "
-             "flushes, %lu "
-             "compactions, %lu "
-             "deletes, %lu reads; of values not acknowledged before a cut %lu were kept, %lu lost",
-             f->cuts, f->kills, f->late_cuts, f->faults, f->writes, f->points, f->flushes, f->compactions,
-             f->deletes, f->reads, f->kept_pending, f->lost_pending);
+    snprintf(
+        text, size,
+        "%lu cuts, %lu kills (%lu between two calls), %lu failures; %lu writes of %lu points, %lu flushes, "
+        "%lu compactions, %lu deletes, %lu reads; of values not acknowledged before a cut %lu were kept, %lu "
+        "lost",
+        f->cuts, f->kills, f->late_cuts, f->faults, f->writes, f->points, f->flushes, f->compactions,
+        f->deletes, f->reads, f->kept_pending, f->lost_pending);
 }
