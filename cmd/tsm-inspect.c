@@ -1,4 +1,4 @@
-/* cmd/tsm-inspect.c: verify, dump, export, report: what one needs to trust a binary format. */
+/* cmd/tsm-inspect.c: verify, dump, export, report, diff: what one needs to trust a binary format. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,11 +19,14 @@ static const struct tsm_option options[] = {
      NULL, NULL, &in.start},
     {0, "end", TSM_OPT_STRING, "TIME", "export: points before TIME", NULL, NULL, &in.end},
     {0, "header", TSM_OPT_FLAG, NULL,
-     "export: comments that name database and policy, as influx -import reads them", NULL, NULL, &in.header},
+     "export and diff: comments that name database and policy, as influx -import reads them", NULL, NULL,
+     &in.header},
     {0, "top", TSM_OPT_COUNT, "N", "report: how many measurements and tags (default 20)", NULL, NULL,
      &in.top},
     {0, "skip-corrupt", TSM_OPT_FLAG, NULL, "leave damage out, say so, and go on; the exit status is still 5",
      NULL, NULL, &in.skip_corrupt},
+    {'e', "exit-status", TSM_OPT_FLAG, NULL, "diff: exit with status 4 when there is no difference", NULL,
+     NULL, &in.exit_status},
     TSM_OPT_JOBS(&in.common),
     TSM_OPT_CONFIG(&in.common),
     TSM_OPT_SUMMARY(&in.common),
@@ -33,7 +36,7 @@ static const struct tsm_option options[] = {
 
 static const struct tsm_program program = {
     .name = "tsm-inspect",
-    .synopsis = "[OPTION]... verify|dump|export|report [DIR|FILE]...",
+    .synopsis = "[OPTION]... verify|dump|export|report|diff [DIR|FILE]...",
     .summary = "Prove, show and export what is in TSM files.",
     .details =
         "commands:\n"
@@ -42,6 +45,9 @@ static const struct tsm_program program = {
         "            shards of meta.db\n"
         "  export    all points as line protocol, overlap resolved and deletes applied\n"
         "  report    series, cardinality of measurements and tags, bytes per value and encoding\n"
+        "  diff A B  points that B has and A has not, or with another value, as line protocol: what has to "
+        "be\n"
+        "            written into A to bring it up to B\n"
         "\n"
         "An operand is a data directory, any directory with TSM files, or a file; without one it is\n"
         "the data directory of -d.\n"
@@ -52,8 +58,9 @@ static const struct tsm_program program = {
         "\"$(printf '\\t')\" -k4nr\n"
         "  tsm-inspect export -b db --start 2024-05-01 data | gzip > db.lp.gz\n"
         "  tsm-inspect report -f json data | jq '.tags[0]'\n"
+        "  tsm-inspect diff -b db data backup | tsm-ingest -d data -b db\n"
         "\n"
-        "exit status: 0 done, 1 failed, 2 wrong usage, 5 damage found\n",
+        "exit status: 0 done, 1 failed, 2 wrong usage, 4 no difference (diff -e), 5 damage found\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &in.common,
@@ -63,10 +70,8 @@ static const struct command {
     const char *name;
     int (*run)(struct tsm_inspect *in, int *status, struct tsm_err *err);
 } commands[] = {
-    {"verify", tsm_inspect_verify},
-    {"dump", tsm_inspect_dump},
-    {"export", tsm_inspect_export},
-    {"report", tsm_inspect_report},
+    {"verify", tsm_inspect_verify}, {"dump", tsm_inspect_dump}, {"export", tsm_inspect_export},
+    {"report", tsm_inspect_report}, {"diff", tsm_inspect_diff},
 };
 
 static const struct command *find_command(const char *name)
@@ -91,9 +96,10 @@ static void check_options(const struct command *c)
     refuse(c, "blocks", in.blocks, "dump");
     refuse(c, "start", in.start, "export");
     refuse(c, "end", in.end, "export");
-    refuse(c, "header", in.header, "export");
+    refuse(c, "header", in.header, "export and diff");
+    refuse(c, "exit-status", in.exit_status, "diff");
     refuse(c, "top", in.top, "report");
-    refuse(c, "skip-corrupt", in.skip_corrupt, "dump, export and report");
+    refuse(c, "skip-corrupt", in.skip_corrupt, "dump, export, report and diff");
 }
 
 int main(int argc, char **argv)
@@ -101,10 +107,10 @@ int main(int argc, char **argv)
     tsm_program_start();
     int first = tsm_options_parse(&program, argc, argv);
     if (first == argc)
-        tsm_usage(&program, "no command given: verify, dump, export or report");
+        tsm_usage(&program, "no command given: verify, dump, export, report or diff");
     const struct command *command = find_command(argv[first]);
     if (!command)
-        tsm_usage(&program, "unknown command '%s': verify, dump, export or report", argv[first]);
+        tsm_usage(&program, "unknown command '%s': verify, dump, export, report or diff", argv[first]);
     check_options(command);
     in.program = &program;
     in.fs = &tsm_fs_posix;

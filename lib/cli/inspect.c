@@ -54,6 +54,35 @@ int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct ts
     return TSM_OK;
 }
 
+bool tsm_inspect_same_place(const struct tsm_source *a, const struct tsm_source *b)
+{
+    return tsm_str_eq(a->db, b->db) && tsm_str_eq(a->rp, b->rp);
+}
+
+int tsm_inspect_refuse_mixture(const struct tsm_inspect *in, const struct tsm_sources *s, struct tsm_err *err)
+{
+    for (size_t i = 1; i < s->n && !in->header; i++)
+        if (!tsm_inspect_same_place(&s->items[0], &s->items[i]))
+            return tsm_err_set(
+                err, TSM_EUSAGE,
+                "'%.*s.%.*s' and '%.*s.%.*s' would be mixed: choose with -b and -p, or mark them with "
+                "--header",
+                (int)s->items[0].db.n, s->items[0].db.p, (int)s->items[0].rp.n, s->items[0].rp.p,
+                (int)s->items[i].db.n, s->items[i].db.p, (int)s->items[i].rp.n, s->items[i].rp.p);
+    return TSM_OK;
+}
+
+void tsm_inspect_add_header(struct tsm_inspect *in, const struct tsm_source *s, bool first)
+{
+    struct tsm_buf *out = &in->out.buf;
+    if (first)
+        tsm_buf_puts(out, "# DML\n");
+    if (s->db.n == 0)
+        return;
+    tsm_buf_printf(out, "# CONTEXT-DATABASE:%.*s\n", (int)s->db.n, s->db.p);
+    tsm_buf_printf(out, "# CONTEXT-RETENTION-POLICY:%.*s\n", (int)s->rp.n, s->rp.p);
+}
+
 struct tsm_sink *tsm_inspect_open_sink(struct tsm_inspect *in, const char *format)
 {
     const char *name = in->format ? in->format : format;

@@ -17,7 +17,7 @@ struct tsm_inspect {
     const char *start, *end;
     uint64_t top;
     unsigned jobs; /* filled by tsm_inspect_start() */
-    bool blocks, header, skip_corrupt;
+    bool blocks, header, skip_corrupt, exit_status;
     char **operands;
     size_t noperands;
     struct tsm_output out;
@@ -32,12 +32,20 @@ void tsm_inspect_start(struct tsm_inspect *in);
 int tsm_inspect_verify(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_dump(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_export(struct tsm_inspect *in, int *status, struct tsm_err *err);
+int tsm_inspect_diff(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_report(struct tsm_inspect *in, int *status, struct tsm_err *err);
 
 /* The database of -b; one that only TSM_DB names does not concern an operand that has no databases. */
 struct tsm_str tsm_inspect_database(const struct tsm_inspect *in, const char *operand);
 /* For the commands: the shards that operands and -b, -p stand for. */
 int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct tsm_err *err);
+/* Whether both are of one database and policy. */
+bool tsm_inspect_same_place(const struct tsm_source *a, const struct tsm_source *b);
+/* Points of several databases in one stream cannot be told apart any more: TSM_EUSAGE without --header. */
+int tsm_inspect_refuse_mixture(const struct tsm_inspect *in, const struct tsm_sources *s,
+                               struct tsm_err *err);
+/* Puts comments out that name database and policy: `influx -import` takes the context from them. */
+void tsm_inspect_add_header(struct tsm_inspect *in, const struct tsm_source *s, bool first);
 /* A sink in the format of -f, or else `format`; tsm_inspect_close_sink() ends it (or, with a code that is not
  * TSM_OK, only frees it). */
 struct tsm_sink *tsm_inspect_open_sink(struct tsm_inspect *in, const char *format);

@@ -39,36 +39,6 @@ static int read_range(const struct tsm_inspect *in, struct tsm_export *e, struct
     return c;
 }
 
-static bool same_place(const struct tsm_source *a, const struct tsm_source *b)
-{
-    return tsm_str_eq(a->db, b->db) && tsm_str_eq(a->rp, b->rp);
-}
-
-/* Points of several databases in one stream cannot be told apart any more. */
-static int refuse_mixture(const struct tsm_inspect *in, const struct tsm_sources *s, struct tsm_err *err)
-{
-    for (size_t i = 1; i < s->n && !in->header; i++)
-        if (!same_place(&s->items[0], &s->items[i]))
-            return tsm_err_set(
-                err, TSM_EUSAGE,
-                "'%.*s.%.*s' and '%.*s.%.*s' would be mixed: choose with -b and -p, or mark them with "
-                "--header",
-                (int)s->items[0].db.n, s->items[0].db.p, (int)s->items[0].rp.n, s->items[0].rp.p,
-                (int)s->items[i].db.n, s->items[i].db.p, (int)s->items[i].rp.n, s->items[i].rp.p);
-    return TSM_OK;
-}
-
-/* Comments to any reader of line protocol; `influx -import` takes the context from them. */
-static void add_header(struct tsm_buf *out, const struct tsm_source *s, bool first)
-{
-    if (first)
-        tsm_buf_puts(out, "# DML\n");
-    if (s->db.n == 0)
-        return;
-    tsm_buf_printf(out, "# CONTEXT-DATABASE:%.*s\n", (int)s->db.n, s->db.p);
-    tsm_buf_printf(out, "# CONTEXT-RETENTION-POLICY:%.*s\n", (int)s->rp.n, s->rp.p);
-}
-
 static int export_source(struct tsm_inspect *in, struct tsm_export *e, const struct tsm_source *s,
                          struct tsm_err *err)
 {
@@ -97,10 +67,10 @@ int tsm_inspect_export(struct tsm_inspect *in, int *status, struct tsm_err *err)
         c = tsm_inspect_sources(in, &s, err);
     if (c != TSM_OK)
         return c;
-    c = refuse_mixture(in, &s, err);
+    c = tsm_inspect_refuse_mixture(in, &s, err);
     for (size_t i = 0; i < s.n && c == TSM_OK; i++) {
-        if (in->header && (i == 0 || !same_place(&s.items[i - 1], &s.items[i])))
-            add_header(&in->out.buf, &s.items[i], i == 0);
+        if (in->header && (i == 0 || !tsm_inspect_same_place(&s.items[i - 1], &s.items[i])))
+            tsm_inspect_add_header(in, &s.items[i], i == 0);
         c = export_source(in, &e, &s.items[i], err);
     }
     tsm_sources_release(&s);

@@ -413,3 +413,57 @@ tsm-inspect: exporting data/data/one/autogen/10" ]
     # reading stdin is not its business: it works without
     tsm-inspect verify -q 000000001-000000001.tsm <&-
 }
+
+# two_directories: a and b, which have values in common, others, and others again in only one of them.
+two_directories() {
+    printf 'm,t=a f=1,g="x y" 1\nm,t=a f=2 2\nm,t=a f=5 5\nm,t=b i=3i 3\n' | tsm-ingest -q -d a -b db
+    printf 'm,t=a f=1,g="x z" 1\nm,t=a f=2.5 2\nm,t=b i=3i 3\nm\\ n,t=c h=t 604800000000009\nm,t=a u=7i 4\n' >b.lp
+    for i in 1 2 3; do # another order of files, a log beside
+        tsm-ingest -q -d b -b db b.lp
+    done
+}
+
+@test "diff: what is missing and what differs, in the form that brings one up to the other" {
+    two_directories
+    run --separate-stderr tsm-inspect diff a b
+    [ "$status" -eq 0 ]
+    [ "$output" = 'm,t=a f=2.5 2
+m,t=a g="x z" 1
+m,t=a u=7i 4
+m\ n,t=c h=true 604800000000009' ]
+    [[ $stderr == *"2 values are equal, 2 are only in b, 2 differ, 1 are only in a"* ]]
+    run --separate-stderr tsm-inspect diff --summary json -q b a
+    [ "$status" -eq 0 ]
+    [ "$output" = 'm,t=a f=2 2
+m,t=a f=5 5
+m,t=a g="x y" 1' ]
+    [ "$stderr" = '{"equal":2,"missing":1,"different":2,"extra":2,"left_out":0}' ]
+    tsm-inspect diff -q a b | tsm-ingest -q -d a -b db
+    tsm-inspect diff -q b a | tsm-ingest -q -d b -b db
+    run tsm-inspect diff -q -e a b
+    [ "$status" -eq 4 ]
+    [ -z "$output" ]
+}
+
+@test "diff: directories of several databases, loose files, wrong operands" {
+    two_directories
+    printf 'm f=1 1\n' | tsm-ingest -q -d b -b other
+    run tsm-inspect diff a b
+    [ "$status" -eq 2 ]
+    run --separate-stderr tsm-inspect diff -q --header a b
+    [ "$status" -eq 0 ]
+    [[ $output == *"# CONTEXT-DATABASE:other"*"m f=1 1"* ]]
+    [ "$(tsm-inspect diff -q -b db a b | wc -l)" -eq 4 ]
+    shard=$(echo a/data/db/autogen/*)
+    run tsm-inspect diff -e -q a "$shard"
+    [ "$status" -eq 4 ]
+    for operands in a "a b a" ""; do
+        # shellcheck disable=SC2086 # a list of operands
+        run tsm-inspect diff $operands
+        [ "$status" -eq 2 ]
+    done
+    run tsm-inspect diff a nowhere
+    [ "$status" -eq 1 ]
+    run tsm-inspect report -e a
+    [ "$status" -eq 2 ]
+}
