@@ -67,26 +67,28 @@ static bool is_unfinished(const char *text)
            name.level >= 2;
 }
 
-/* Sets *is when the file at path is the one that `origin` of the output is about. It has the same size and the same index,
- * and it is not newer than the output: when it is, it may be one that was written again after a delete, and *newer is set. */
+/* Sets *is when the file at path is the one that `origin` of the output is about: it has the same size and the same index, and it
+ * is not newer than the output. When it is newer, it may have been written again after a delete; then, and when it is damaged, it
+ * is *doubtful, and those behind it have to stay, too. */
 static int is_origin(const struct tsm_fs *fs, const char *path, const struct tsm_origin *origin,
-                     int64_t output_mtime, bool *is, bool *newer, struct tsm_err *err)
+                     int64_t output_mtime, bool *is, bool *doubtful, struct tsm_err *err)
 {
     struct tsm_fs_stat st;
     struct tsm_reader *r;
-    *is = *newer = false;
+    *is = *doubtful = false;
     int s = fs->stat(fs->ctx, path, &st);
     if (s < 0 && s != -ENOENT)
         return tsm_err_sys(err, -s, "stat %s", path);
     if (s < 0 || st.size != origin->size)
         return TSM_OK;
     int rc = tsm_reader_open_bare(fs, path, &r, err);
+    *doubtful = rc == TSM_ECORRUPT;
     if (rc != TSM_OK)
-        return rc == TSM_ECORRUPT ? TSM_OK : rc;
+        return rc == TSM_ECORRUPT || rc == TSM_ENOTFOUND ? TSM_OK : rc;
     bool same = tsm_reader_digest(r) == origin->digest;
     tsm_reader_close(r);
     *is = same && st.mtime <= output_mtime;
-    *newer = same && !*is;
+    *doubtful = same && !*is;
     return TSM_OK;
 }
 
@@ -99,12 +101,12 @@ static int remove_origins(struct tsm_compaction_run *run, const struct tsm_names
     if (s < 0)
         return tsm_err_sys(err, -s, "stat %s", output->path);
     int rc = TSM_OK;
-    bool newer = false;
-    for (size_t i = 0; i < output->norigins && rc == TSM_OK && !newer; i++) {
+    bool doubtful = false;
+    for (size_t i = 0; i < output->norigins && rc == TSM_OK && !doubtful; i++) {
         bool is;
         char *path = find_file(run->dir, names, output->origins[i].name);
         if (path) {
-            rc = is_origin(run->fs, path, &output->origins[i], st.mtime, &is, &newer, err);
+            rc = is_origin(run->fs, path, &output->origins[i], st.mtime, &is, &doubtful, err);
             if (rc == TSM_OK && is)
                 rc = remove_files(run->fs, run->dir, &path, 1, err);
         }
