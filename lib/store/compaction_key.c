@@ -60,23 +60,17 @@ static struct tsm_out_block *add_block(struct tsm_out_blocks *o, size_t points)
     return &o->blocks[o->n++];
 }
 
-static int copy_block(struct tsm_key_merger *m, const struct tsm_piece *piece, size_t points,
-                      struct tsm_err *err)
+/* Its CRC goes with it, and is checked when the output is. */
+static void copy_block(struct tsm_key_merger *m, const struct tsm_piece *piece, size_t points)
 {
-    const uint8_t *p;
-    size_t len;
-    int rc = tsm_reader_block(piece->file, &piece->entry, &p, &len, err);
-    if (rc != TSM_OK)
-        return rc;
     *add_block(m->out, points) = (struct tsm_out_block){
-        .copied = p - CRC_SIZE,
-        .size = len + CRC_SIZE,
+        .copied = piece->file->map.data + piece->entry.offset,
+        .size = piece->entry.size,
         .tmin = piece->entry.tmin,
         .tmax = piece->entry.tmax,
     };
     m->out->figures.copied++;
     m->out->figures.copied_bytes += piece->entry.size;
-    return TSM_OK;
 }
 
 /* Encodes the values [from, to) of pending. */
@@ -172,11 +166,9 @@ static int join_block(struct tsm_key_merger *m, const struct tsm_piece *piece, s
 /* Ends what is open: nothing more can be joined to it. */
 static int flush(struct tsm_key_merger *m, struct tsm_err *err)
 {
-    if (m->held.file) {
-        struct tsm_piece held = m->held;
-        m->held.file = NULL;
-        return copy_block(m, &held, m->held_points, err);
-    }
+    if (m->held.file)
+        copy_block(m, &m->held, m->held_points);
+    m->held.file = NULL;
     return m->pending.n ? cut(m, true, err) : TSM_OK;
 }
 
@@ -213,7 +205,9 @@ static int take_block(struct tsm_key_merger *m, const struct tsm_piece *piece, s
         return rc;
     if (points >= SMALL || piece->entry.size >= TSM_BLOCK_TEXT / 2) {
         rc = flush(m, err);
-        return rc == TSM_OK ? copy_block(m, piece, points, err) : rc;
+        if (rc == TSM_OK)
+            copy_block(m, piece, points);
+        return rc;
     }
     bool join = can_join(m, piece->entry.tmin);
     rc = open_up(m, join, err);

@@ -1,7 +1,8 @@
 /*
  * store/compaction_key.h: from the blocks of the inputs to those of the output, key by key.
  *
- * - A block that nothing overlaps and no tombstone cuts is handed on as it is, after its CRC was checked.
+ * - A block that nothing overlaps and no tombstone cuts is handed on as it is. Its CRC is not checked here: all of the output
+ *   is read again.
  * - Small ones (fewer than half of TSM_BLOCK_POINTS values) are decoded and joined with what is decoded next to them, or with
  *   small ones. A small one without such neighbours stays as it is.
  * - What overlaps or is cut comes decoded. Decoded values are encoded in blocks of TSM_BLOCK_POINTS, and the last two alike when

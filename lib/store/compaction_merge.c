@@ -140,6 +140,16 @@ static int keep_pace(struct writing *w, struct tsm_err *err)
     }
 }
 
+static void note_block(struct tsm_merge *m, bool encoded)
+{
+    size_t n = m->nblocks++;
+    if (n % 8 == 0) {
+        TSM_GROW(m->encoded, n / 8 + 1, m->capencoded);
+        m->encoded[n / 8] = 0;
+    }
+    m->encoded[n / 8] |= (uint8_t)(encoded << n % 8);
+}
+
 static int write_blocks(struct writing *w, const struct tsm_out_blocks *out, struct tsm_err *err)
 {
     const struct tsm_shard *s = w->m->inputs;
@@ -154,6 +164,7 @@ static int write_blocks(struct writing *w, const struct tsm_out_blocks *out, str
             if (rc != TSM_OK)
                 return rc;
             w->written += b->size;
+            note_block(w->m, !b->copied);
         }
     }
     if (tsm_writer_size(w->w) > TSM_MAX_FILE_SIZE)
@@ -269,6 +280,13 @@ static int check_blocks(const struct writing *w, struct tsm_err *err)
                            " overwritten and %" PRIu64 " deleted",
                            w->m->run->dir, w->m->in_points, f->points, f->overwritten, f->deleted);
     return TSM_OK;
+}
+
+void tsm_merge_release(struct tsm_merge *m)
+{
+    tsm_free(m->encoded);
+    m->encoded = NULL;
+    m->nblocks = m->capencoded = 0;
 }
 
 int tsm_merge_write(struct tsm_merge *m, struct tsm_writer *out, struct tsm_err *err)

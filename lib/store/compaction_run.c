@@ -188,6 +188,7 @@ static void release_job(struct job *j)
         tsm_free(j->paths[i]);
     tsm_free(j->paths);
     tsm_shard_close(j->inputs);
+    tsm_merge_release(&j->merge);
     tsm_fences_release(&j->fences);
     tsm_names_release(&j->names);
 }
