@@ -317,6 +317,28 @@ uint64_t tsm_reader_digest(const struct tsm_reader *r)
     return r->sealed ? tsm_get_be64(index - 8) : XXH3_64bits(index, r->index_size + TSM_FOOTER_SIZE);
 }
 
+bool tsm_reader_is_deleted(const struct tsm_reader *r, size_t i, const struct tsm_tombstone *t, size_t n)
+{
+    size_t entries = tsm_reader_entries(r, i), k = 0;
+    for (size_t entry = 0; entry < entries; entry++) {
+        struct tsm_entry e = tsm_reader_entry(r, i, entry);
+        while (k < n && t[k].tmax < e.tmin)
+            k++;
+        if (k == n || t[k].tmin > e.tmin || t[k].tmax < e.tmax)
+            return false;
+    }
+    return true;
+}
+
+bool tsm_reader_key_is_deleted(const struct tsm_reader *r, size_t i)
+{
+    size_t from, to;
+    if (r->tombstones.n == 0)
+        return false;
+    tsm_tombstones_find(&r->tombstones, tsm_reader_key(r, i), &from, &to);
+    return tsm_reader_is_deleted(r, i, r->tombstones.items + from, to - from);
+}
+
 int tsm_reader_block(const struct tsm_reader *r, const struct tsm_entry *e, const uint8_t **p, size_t *len,
                      struct tsm_err *err)
 {

@@ -48,6 +48,11 @@ struct tsm_entry tsm_reader_entry(const struct tsm_reader *r, size_t i, size_t e
 /* Index of the first key >= key (nkeys when none); *found when it is equal. */
 size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *found);
 
+/* Whether tombstones (ascending, some or all of those of key i) leave nothing of it: each of its blocks is within one of them. */
+bool tsm_reader_is_deleted(const struct tsm_reader *r, size_t i, const struct tsm_tombstone *t, size_t n);
+/* The same for all tombstones of the file. */
+bool tsm_reader_key_is_deleted(const struct tsm_reader *r, size_t i);
+
 /* The XXH3-64 of everything from the index to the end: the file's own digest in the origins of another. */
 uint64_t tsm_reader_digest(const struct tsm_reader *r);
 

@@ -208,25 +208,11 @@ static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
     return rc;
 }
 
-/* ---- keys that a tombstone deletes whole from a file: they are not in the shard any more ---- */
-
-/* One tombstone covers all of the key's times. */
-static bool is_dead(const struct tsm_reader *r, size_t key)
-{
-    size_t from, to;
-    int64_t tmin = tsm_reader_entry(r, key, 0).tmin;
-    int64_t tmax = tsm_reader_entry(r, key, tsm_reader_entries(r, key) - 1).tmax;
-    tsm_tombstones_find(&r->tombstones, tsm_reader_key(r, key), &from, &to);
-    for (; from < to; from++)
-        if (r->tombstones.items[from].tmin <= tmin && tmax <= r->tombstones.items[from].tmax)
-            return true;
-    return false;
-}
-
+/* Keys of which tombstones leave nothing in a file: they are not in the shard any more. */
 static int count_dead_keys(struct writing *w, const struct tsm_reader *r, struct tsm_err *err)
 {
     for (size_t key = 0; key < r->nkeys; key++) {
-        if (!is_dead(r, key))
+        if (!tsm_reader_key_is_deleted(r, key))
             continue;
         size_t n = tsm_reader_entries(r, key), points;
         for (size_t i = 0; i < n; i++) {

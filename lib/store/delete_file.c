@@ -70,19 +70,33 @@ static bool move_behind(int64_t *from, int64_t last, int64_t tmin, int64_t tmax)
     return false;
 }
 
+/* Whether the old tombstones from `first` on and the new one leave nothing of a block. */
+static bool is_block_gone(const struct key *k, size_t first, const struct tsm_entry *e, int64_t tmin,
+                          int64_t tmax)
+{
+    int64_t from = e->tmin;
+    /* The old ones ascend and do not touch each other, so the new one fits into at most one gap of what matters. */
+    for (size_t i = first; i < k->nold && k->old[i].tmin <= e->tmax; i++)
+        if (move_behind(&from, e->tmax, tmin, tmax) ||
+            move_behind(&from, e->tmax, k->old[i].tmin, k->old[i].tmax))
+            return true;
+    return move_behind(&from, e->tmax, tmin, tmax);
+}
+
 /* Whether the tombstones and, if there is to be one, the new one leave nothing of the key. */
 static bool is_gone(const struct key *k, bool marked, int64_t tmin, int64_t tmax)
 {
-    int64_t from = tsm_reader_entry(k->r, k->i, 0).tmin;
-    int64_t last = tsm_reader_entry(k->r, k->i, tsm_reader_entries(k->r, k->i) - 1).tmax;
-    /* The old ones ascend and do not touch each other, so the new one fits into at most one gap of what matters. */
-    for (size_t i = 0; i < k->nold; i++) {
-        if (marked && move_behind(&from, last, tmin, tmax))
-            return true;
-        if (move_behind(&from, last, k->old[i].tmin, k->old[i].tmax))
-            return true;
+    if (!marked)
+        return k->nold > 0 && tsm_reader_is_deleted(k->r, k->i, k->old, k->nold);
+    size_t n = tsm_reader_entries(k->r, k->i), first = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct tsm_entry e = tsm_reader_entry(k->r, k->i, i);
+        while (first < k->nold && k->old[first].tmax < e.tmin)
+            first++;
+        if (!is_block_gone(k, first, &e, tmin, tmax))
+            return false;
     }
-    return marked && move_behind(&from, last, tmin, tmax);
+    return true;
 }
 
 /* The tombstones of key i; *next is where they may begin. */
@@ -100,6 +114,14 @@ static void find_old(struct key *k, size_t *next)
         k->nold++;
 }
 
+/* Whether key is one of this series (the part of another key before its first separator). */
+static bool is_of_series(struct tsm_str key, struct tsm_str series)
+{
+    struct tsm_str mark = TSM_FIELD_SEPARATOR;
+    return series.p && key.n >= series.n + mark.n && memcmp(key.p, series.p, series.n) == 0 &&
+           memcmp(key.p + series.n, mark.p, mark.n) == 0;
+}
+
 static void mark_keys(struct work *w)
 {
     struct tsm_delete *d = w->d;
@@ -108,16 +130,17 @@ static void mark_keys(struct work *w)
     bool wanted = false;
     size_t next = 0;
     for (size_t i = 0; i < w->r->nkeys; i++) {
-        struct tsm_str series, field;
+        struct tsm_str key = tsm_reader_key(w->r, i), field;
         k.i = i;
         find_old(&k, &next);
-        if (!tsm_key_split(tsm_reader_key(w->r, i), &series, &field)) {
-            w->remains = true; /* not a key of InfluxDB's */
-            continue;
+        if (!is_of_series(key, last)) {
+            if (!tsm_key_split(key, &last, &field)) {
+                last = (struct tsm_str){0};
+                w->remains = true; /* not a key of InfluxDB's */
+                continue;
+            }
+            wanted = d->wanted(d->ctx, last);
         }
-        if (!last.p || !tsm_str_eq(series, last))
-            wanted = d->wanted(d->ctx, series);
-        last = series;
         bool marked = wanted && touches(&k, d->tmin, d->tmax);
         if (marked)
             w->marks[i / 64] |= 1ull << (i % 64);

@@ -172,19 +172,6 @@ void tsm_engine_close(struct tsm_engine *e)
 
 /* ---- shards ---- */
 
-/* A key of which everything in the file is deleted has no type any more. */
-static bool is_deleted(const struct tsm_reader *r, size_t key, struct tsm_str text)
-{
-    size_t from, to;
-    tsm_tombstones_find(&r->tombstones, text, &from, &to);
-    int64_t tmin = tsm_reader_entry(r, key, 0).tmin;
-    int64_t tmax = tsm_reader_entry(r, key, tsm_reader_entries(r, key) - 1).tmax;
-    for (; from < to; from++)
-        if (r->tombstones.items[from].tmin <= tmin && r->tombstones.items[from].tmax >= tmax)
-            return true;
-    return false;
-}
-
 struct opening {
     struct tsm_engine *engine;
     struct tsm_engine_shard *shard;
@@ -195,7 +182,8 @@ static void learn_types(void *ctx, const struct tsm_reader *r)
     struct tsm_field_types *types = &((struct opening *)ctx)->shard->types;
     for (size_t i = 0; i < r->nkeys; i++) {
         struct tsm_str key = tsm_reader_key(r, i), series, field;
-        if (tsm_key_split(key, &series, &field) && !(r->tombstones.n && is_deleted(r, i, key)))
+        /* A key of which everything in the file is deleted has no type any more. */
+        if (tsm_key_split(key, &series, &field) && !tsm_reader_key_is_deleted(r, i))
             tsm_field_types_add(types, tsm_key_measurement(series), field, tsm_reader_type(r, i));
     }
 }

@@ -39,20 +39,16 @@ static enum tsm_type type_at(const struct tsm_shard *s, uint32_t file, uint32_t 
                              : tsm_reader_type(s->files[file], position);
 }
 
-/* Whether one tombstone covers all times of the source's key. Keys come in ascending order. */
+/* Whether tombstones leave nothing of the source's key. Keys come in ascending order. */
 static bool is_dead(const struct tsm_reader *r, struct source *src)
 {
     const struct tsm_tombstones *t = &r->tombstones;
     while (src->dead < t->n && tsm_str_cmp(t->items[src->dead].key, src->key) < 0)
         src->dead++;
-    if (src->dead == t->n || !tsm_str_eq(t->items[src->dead].key, src->key))
-        return false;
-    int64_t tmin = tsm_reader_entry(r, src->position, 0).tmin;
-    int64_t tmax = tsm_reader_entry(r, src->position, tsm_reader_entries(r, src->position) - 1).tmax;
-    for (size_t i = src->dead; i < t->n && tsm_str_eq(t->items[i].key, src->key); i++)
-        if (t->items[i].tmin <= tmin && tmax <= t->items[i].tmax)
-            return true;
-    return false;
+    size_t n = 0;
+    while (src->dead + n < t->n && tsm_str_eq(t->items[src->dead + n].key, src->key))
+        n++;
+    return n > 0 && tsm_reader_is_deleted(r, src->position, t->items + src->dead, n);
 }
 
 /* Loads the key at src->position, or the first one behind it that is not dead; false at the end. */
