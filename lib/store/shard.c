@@ -160,8 +160,8 @@ int tsm_shard_open(const struct tsm_fs *fs, const char *path, const char *wal_pa
         rc = tsm_damage_pass(damage, err);
     } else if (rc == TSM_OK) {
         rc = open_folder(s, fs, path, err);
-        if (rc == TSM_ENOTFOUND && log == TSM_OK && !tsm_fs_exists(fs, path))
-            rc = TSM_OK; /* everything is still in the log */
+        if (rc == TSM_ENOTFOUND && log == TSM_OK) /* all was still in the log when that was read */
+            rc = TSM_OK;
     }
     return finish(s, rc, out, err);
 }
