@@ -179,7 +179,8 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples \
+	    $(DESTDIR)$(PREFIX)/share/doc/tsmkit/cron.d
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(wildcard docs/man/*.5) $(DESTDIR)$(PREFIX)/share/man/man5
@@ -187,6 +188,7 @@ install: all
 	    install -m 644 completions/tsmkit $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p || exit 1; \
 	done
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tsmkit
+	install -m 644 share/cron.d/tsmkit $(DESTDIR)$(PREFIX)/share/doc/tsmkit/cron.d
 	install -m 755 $(filter-out examples/demo.sh,$(wildcard examples/*.sh)) $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
 
 clean:

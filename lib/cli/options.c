@@ -108,6 +108,10 @@ int tsm_option_set(const struct tsm_option *o, const char *text, struct tsm_err 
         break;
     case TSM_OPT_DURATION:
         ok = tsm_parse_duration(s, o->value);
+        if (!ok && tsm_str_eq(s, TSM_STR("0"))) { /* needs no unit */
+            *(int64_t *)o->value = 0;
+            ok = true;
+        }
         break;
     case TSM_OPT_CHOICE:
         if (!is_choice(o->choices, text))

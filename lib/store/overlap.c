@@ -13,7 +13,11 @@
 #include "store/key_walk.h"
 #include "base/banned.h"
 
-enum { SMALL_BLOCK = 256 }; /* bytes; an estimate: how many values there are only the block itself tells */
+enum {
+    SMALL_BLOCK =
+        256, /* bytes: only such blocks are asked for the number of their values, not to read the whole file … */
+    SMALL_VALUES = 500, /* … and are small when they have fewer than this */
+};
 
 /* The blocks of one key in one file; `next` is the one that it stands before. */
 struct span {
@@ -318,6 +322,12 @@ static void count(struct estimating *c, const struct last_block *b)
     }
 }
 
+static bool is_small(const struct tsm_reader *r, const struct tsm_entry *e)
+{
+    size_t n;
+    return e->size < SMALL_BLOCK && tsm_reader_count(r, e, &n, NULL) == TSM_OK && n < SMALL_VALUES;
+}
+
 static void estimate_key(struct spans *s, struct estimating *c)
 {
     struct span *p;
@@ -336,7 +346,7 @@ static void estimate_key(struct spans *s, struct estimating *c)
         if (fate == DEAD)
             continue;
         struct last_block b = {
-            .any = true, .overlaps = fate == CUT, .small = e.size < SMALL_BLOCK, .tmax = e.tmax};
+            .any = true, .overlaps = fate == CUT, .small = is_small(p->r, &e), .tmax = e.tmax};
         if (last.any && e.tmin <= last.tmax)
             b.overlaps = last.overlaps = true;
         if (last.any && last.tmax > b.tmax) { /* the one before goes on */
