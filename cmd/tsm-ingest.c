@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "base/time.h"
 #include "cli/options.h"
 #include "cli/progress.h"
@@ -26,7 +28,7 @@ enum {
 static struct {
     struct tsm_common common;
     const char *format, *precision, *measurement, *measurement_column, *tags, *fields, *time, *separator,
-        *rejects, *wal, *sync;
+        *rejects, *wal, *sync, *reserve;
     int64_t flush_interval;
     bool dry_run;
 } opt = {
@@ -67,6 +69,9 @@ static const struct tsm_option options[] = {
     {0, "flush-interval", TSM_OPT_DURATION, "INTERVAL",
      "write points to TSM files after so long at the latest (default 10m; 0s: never by time)", NULL, NULL,
      &opt.flush_interval},
+    {0, "reserve", TSM_OPT_STRING, "SIZE",
+     "free space to leave on the disk, as 1G or 10% (default 256M or 5%, whichever is less)", NULL, NULL,
+     &opt.reserve},
     {'n', "dry-run", TSM_OPT_FLAG, NULL, "check the input, write nothing", NULL, NULL, &opt.dry_run},
     TSM_OPT_CONFIG(&opt.common),
     TSM_OPT_JOBS(&opt.common),
@@ -91,7 +96,8 @@ static const struct tsm_program program = {
         "\n"
         "exit status: 0 everything is stored and fsynced, 1 failed (the message says what is stored),\n"
         "2 wrong usage, 3 stored, but some lines were rejected, 5 damaged input, 75 another process\n"
-        "holds the data directory\n",
+        "holds the data directory, or a signal came while the disk had no room: nothing that was read is "
+        "lost\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &opt.common,
@@ -127,6 +133,24 @@ static char separator_char(void)
         tsm_usage(&program, "option --separator: '%s' is not a character that can separate cells",
                   opt.separator);
     return opt.separator[0];
+}
+
+static struct tsm_reserve reserve(void)
+{
+    struct tsm_reserve r = TSM_RESERVE_DEFAULT;
+    if (!opt.reserve)
+        return r;
+    size_t n = strlen(opt.reserve);
+    uint64_t percent;
+    if (n > 1 && opt.reserve[n - 1] == '%') {
+        if (!tsm_parse_uint(tsm_str(opt.reserve, n - 1), &percent) || percent > 100)
+            tsm_usage(&program, "option --reserve: '%s' is not a percentage", opt.reserve);
+        return (struct tsm_reserve){TSM_RESERVE_MAX, (unsigned)percent};
+    }
+    r.percent = 100;
+    if (!tsm_parse_size(tsm_str_of(opt.reserve), &r.bytes))
+        tsm_usage(&program, "option --reserve: '%s' is neither a size nor a percentage", opt.reserve);
+    return r;
 }
 
 /* Opening it for writing would empty it before it is read. */
@@ -241,6 +265,20 @@ static void warn(void *ctx, const char *message)
         tsm_complain(&program, "warning: %s", message);
 }
 
+/* An interrupted sleep is one that is to end. */
+static bool wait_for_room(void *ctx, enum tsm_room_event event, const char *message)
+{
+    static const struct timespec moment = {.tv_nsec = TSM_ROOM_WAIT_MS * 1000000l};
+    (void)ctx;
+    if (event == TSM_ROOM_NONE)
+        tsm_complain(&program, "%s; waiting", message);
+    if (event == TSM_ROOM_AGAIN)
+        tsm_complain(&program, "%s; going on", message);
+    else if (!atomic_load(&stop))
+        nanosleep(&moment, NULL);
+    return !atomic_load(&stop);
+}
+
 static void print_summary(const struct tsm_engine_stats *st, const struct tsm_load_result *result,
                           double seconds)
 {
@@ -314,9 +352,10 @@ static int finish(struct run *run, struct tsm_engine *e, struct tsm_load_result 
     }
     tsm_engine_stats(e, &st);
     if (result->stopped && status == TSM_EXIT_OK) {
-        tsm_complain(&program, "stopped by a signal after line %" PRIu64 " of %s", result->lines,
+        tsm_complain(&program, "stopped by a signal%s after line %" PRIu64 " of %s",
+                     result->no_room ? " while there was no room," : "", result->lines,
                      result->file ? result->file : "the input");
-        status = TSM_EXIT_FAILED;
+        status = result->no_room ? TSM_EXIT_LATER : TSM_EXIT_FAILED;
     }
     if (status != TSM_EXIT_OK && !opt.dry_run)
         print_durable(&st);
@@ -372,6 +411,8 @@ int main(int argc, char **argv)
         .sync_interval = sync_interval(),
         .flush_interval = opt.flush_interval,
         .warn = warn,
+        .room = wait_for_room,
+        .reserve = reserve(),
     };
     struct tsm_engine *e;
     int rc = tsm_engine_open(&tsm_fs_posix, &engine_options, &e, &err);

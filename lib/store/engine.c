@@ -127,6 +127,8 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
         rc = tsm_meta_load(fs, e->dir, &e->meta, err);
     if (rc == TSM_OK)
         rc = find_policy(e, opt->rp, err);
+    if (rc == TSM_OK)
+        tsm_room_init(&e->room, fs, e->dir, opt->reserve, e->dry_run ? NULL : opt->room, opt->room_ctx);
     if (rc == TSM_OK && !e->dry_run)
         rc = tsm_engine_replay(e, err);
     if (rc != TSM_OK) {
@@ -256,9 +258,14 @@ static void *flush_main(void *arg)
         .ctx = e,
     };
     struct tsm_err err = {0};
-    int rc = tsm_flush_run(&f, &err);
+    int rc;
+    do {
+        rc = tsm_flush_run(&f, &err);
+        if (rc == TSM_OK)
+            rc = tsm_engine_wal_finish(e, &err);
+    } while (rc == TSM_ENOSPC && tsm_room_wait_after(&e->room, &err));
     if (rc == TSM_OK)
-        rc = tsm_engine_wal_finish(e, &err);
+        tsm_room_found(&e->room);
     tsm_memtable_free(e->frozen);
     e->frozen = NULL;
     pthread_mutex_lock(&e->mutex);
@@ -300,8 +307,16 @@ int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err)
 {
     if (!e->meta_changed)
         return TSM_OK;
-    int rc = tsm_meta_save(e->fs, e->dir, &e->meta, err);
+    struct tsm_err cause = {0};
+    int rc;
+    do
+        rc = tsm_meta_save(e->fs, e->dir, &e->meta, &cause);
+    while (rc == TSM_ENOSPC && tsm_room_wait_after(&e->room, &cause));
     e->meta_changed = rc != TSM_OK;
+    if (rc == TSM_OK)
+        tsm_room_found(&e->room);
+    else if (err)
+        *err = cause;
     return rc;
 }
 
@@ -391,6 +406,28 @@ int tsm_engine_keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *
     return bytes < budget / 3 * 2 ? TSM_OK : tsm_engine_freeze(e, err);
 }
 
+/* Waits until the disk has room for what is in memory and the reserve. Before it stops taking in, it writes out
+ * what it has: encoded that is a small part of what it may have become. */
+static int find_room(struct tsm_engine *e, struct tsm_err *err)
+{
+    for (;;) {
+        uint64_t unflushed = tsm_engine_is_flushing(e) ? e->frozen_bytes : 0;
+        if (!tsm_memtable_empty(e->active))
+            unflushed += tsm_memtable_bytes(e->active, 1);
+        if (tsm_room_enough(&e->room, unflushed)) {
+            tsm_room_found(&e->room);
+            return TSM_OK;
+        }
+        if (unflushed) {
+            int rc = tsm_engine_sync(e, err);
+            if (rc != TSM_OK)
+                return rc;
+        } else if (!tsm_room_wait(&e->room, err)) {
+            return TSM_ENOSPC;
+        }
+    }
+}
+
 bool tsm_engine_is_full(struct tsm_engine *e)
 {
     size_t budget = 0;
@@ -455,6 +492,8 @@ int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_r
     struct tsm_engine_writing w = {e, batch, reject, ctx};
     size_t budget = 0;
     int rc = check_failure(e, err);
+    if (rc == TSM_OK && batch->n)
+        rc = find_room(e, err);
     if (rc == TSM_OK)
         rc = find_budget(e, &budget, err);
     if (e->retention > 0) /* time goes on while a pipe is open */

@@ -10,6 +10,7 @@
 #define TSM_STORE_ENGINE_H
 
 #include "format/line.h"
+#include "store/room.h"
 #include "sys/fs.h"
 
 struct tsm_engine;
@@ -32,6 +33,11 @@ struct tsm_engine_options {
      * thread. */
     void (*warn)(void *ctx, const char *message);
     void *warn_ctx;
+    /* What happens when the disk is full. NULL: it is an error like any other. Otherwise nothing is taken in beyond the
+     * reserve, and what fails for want of room is tried again, until room() gives up. */
+    tsm_room_fn *room;
+    void *room_ctx;
+    struct tsm_reserve reserve;
 };
 
 struct tsm_engine_stats {
@@ -53,10 +59,11 @@ struct tsm_engine_stats {
 int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *opt, struct tsm_engine **e,
                     struct tsm_err *err);
 
-/* Takes in a batch; an empty one gives occasion for what is due by the clock. Points that cannot be stored (invalid key, field type conflict, outside the retention
- * policy) go to reject with influxd's message; when some fields of a point conflict the whole point is
- * rejected. The batch's texts may be freed after the return. An error means that a flush failed: nothing
- * later will succeed. */
+/* Takes in a batch; an empty one gives occasion for what is due by the clock. Points that cannot be stored (invalid
+ * key, field type conflict, outside the retention policy) go to reject with influxd's message; when some fields of a
+ * point conflict the whole point is rejected. The batch's texts may be freed after the return. TSM_ENOSPC may mean that
+ * there is no room for the batch and room() gave up: what was taken in before can still be synced. Any other error
+ * means that a flush failed: nothing later will succeed. */
 int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
                      struct tsm_err *err);
 

@@ -10,6 +10,7 @@
 #include "store/distinct.h"
 #include "store/engine.h"
 #include "store/flush.h"
+#include "store/room.h"
 #include "store/shard_wal.h"
 
 /* A shard that this engine has written to. */
@@ -57,6 +58,7 @@ struct tsm_engine {
     void *warn_ctx;
 
     struct tsm_lock lock;
+    struct tsm_room room;
     struct tsm_meta meta;
     bool meta_changed;
     int64_t retention;      /* of the policy, nanoseconds; 0: all */

@@ -49,9 +49,17 @@ void tsm_engine_wal_release(struct tsm_engine *e)
 static int open_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err)
 {
     char *dir = tsm_path_wal(e->dir, e->database, e->rp_name, s->id);
-    int rc = tsm_shard_wal_open(e->fs, dir, &s->wal, err);
+    struct tsm_err cause = {0};
+    int rc;
+    do
+        rc = tsm_shard_wal_open(e->fs, dir, &s->wal, &cause);
+    while (rc == TSM_ENOSPC && tsm_room_wait_after(&e->room, &cause));
     tsm_free(dir);
     e->wal.nopen += rc == TSM_OK;
+    if (rc == TSM_OK)
+        tsm_room_found(&e->room);
+    else if (err)
+        *err = cause;
     return rc;
 }
 
@@ -133,11 +141,19 @@ static int append(struct tsm_engine *e, struct tsm_engine_shard *s, const struct
         e->wal.encoder = tsm_batch_encoder_new();
     tsm_buf_reset(&e->wal.payload);
     tsm_batch_encode(e->wal.encoder, points, s->taken, s->ntaken, &e->wal.payload);
-    int rc = tsm_shard_wal_append(s->wal, tsm_buf_view(&e->wal.payload), remove_active, &r, err);
+    struct tsm_err cause = {0};
+    int rc;
+    do
+        rc = tsm_shard_wal_append(s->wal, tsm_buf_view(&e->wal.payload), remove_active, &r, &cause);
+    while (rc == TSM_ENOSPC && tsm_room_wait_after(&e->room, &cause));
     if (s->deleted_from)
         write_again(e, points, s);
-    if (rc != TSM_OK)
+    if (rc != TSM_OK) {
+        if (err)
+            *err = cause;
         return rc;
+    }
+    tsm_room_found(&e->room);
     e->stats.log_records++;
     e->stats.log_bytes += tsm_shard_wal_last_size(s->wal);
     if (!e->wal.unsynced_since)

@@ -212,6 +212,10 @@ static int write_batch(struct load *l, struct batch *b, struct tsm_err *err)
         add_reject(b, 1, (struct tsm_str){0}, cause);
     }
     int rc = tsm_engine_write(l->engine, &b->points, add_reject, b, err);
+    if (rc == TSM_ENOSPC && l->opt->stop && atomic_load(l->opt->stop)) {
+        l->result->no_room = true;
+        return TSM_ESTOP;
+    }
     if (rc == TSM_OK)
         rc = report_rejects(l, b, err);
     l->lines += count_lines(b);
@@ -268,7 +272,7 @@ int tsm_load_run(const struct tsm_fs *fs, struct tsm_engine *e, const struct tsm
         pthread_cond_destroy(&l.turned);
         pthread_mutex_destroy(&l.lock);
     }
-    result->stopped = l.reader.stopped;
+    result->stopped = l.reader.stopped || result->no_room;
     result->file = l.file ? tsm_strdup(l.file->name) : NULL;
     result->lines = l.lines;
     while (l.free) {

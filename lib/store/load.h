@@ -46,7 +46,8 @@ struct tsm_load_result {
     uint64_t bytes;    /* of text */
     uint64_t rejected; /* lines */
     bool stopped;
-    char *file; /* the input that was written last (tsm_free), and how many of its lines */
+    bool no_room; /* stopped while it waited for room on the disk: the rest was not taken in */
+    char *file;   /* the input that was written last (tsm_free), and how many of its lines */
     uint64_t lines;
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# tests/tools/disk.bats: a disk that is full, or takes no larger file, at every point of a run of tsm-ingest: exit status
-# 1, the message says what is durable, what was there is not harmed, and the next run with room completes the work.
+# tests/tools/disk.bats: a disk that is full at every point of a run of tsm-ingest: it waits, goes on by itself when there is
+# room, and nothing is lost. A disk that takes no larger file, or a full one when it cannot wait: exit status 1, the message
+# says what is durable, what was there is not harmed, and the next run with room completes the work.
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -30,7 +31,7 @@ in_namespace() {
     local how
     for how in "unshare -m --propagation private" "unshare -rm --propagation private"; do
         if $how mount -t tmpfs none "$BATS_TEST_TMPDIR/mnt" 2>/dev/null; then
-            export -f stored check_failure random "${1?}"
+            export -f stored check_failure random start settle with_room each start_random "${1?}"
             # A loop that ends by an error must not look like one that has ended.
             $how bash -euc "$1; echo done" >log 2>&1 || true
             tail -30 log
@@ -59,48 +60,87 @@ check_failure() {
     return 1
 }
 
-every_size() {
-    local pages status failures=0
-    for pages in $(seq 8 60); do
-        mount -t tmpfs -o "size=$((pages * 4))k" none mnt
+# start DIR INPUT: tsm-ingest in the background.
+start() {
+    : >stderr
+    tsm-ingest -d "$1" -b db --precision s --reserve 0 "$2" 2>>stderr &
+    pid=$!
+}
+
+# Until it has ended, or waits for room; then status is "waiting".
+settle() {
+    local _
+    status=hanging
+    for _ in $(seq 3000); do
+        if ! jobs -rp | grep -qx "$pid"; then
+            status=0
+            wait "$pid" || status=$?
+            return
+        fi
+        if [ "$(grep -c '; waiting$' stderr)" -gt "$(grep -c '; going on$' stderr)" ]; then
+            status=waiting
+            return
+        fi
+        sleep 0.02
+    done
+    kill -9 "$pid"
+}
+
+# with_room DIR OPTION: what was started waits for room. It either gets some, or is told to end and started again.
+with_room() {
+    [ -z "$(find "$1" -name '*.tmp')" ] || { find "$1"; exit 1; }
+    stored "$1" >now
+    [ -z "$(comm -13 <(sort before after) now)" ] || { comm -13 <(sort before after) now | head; exit 1; }
+    if [ "$2" = end ]; then
+        kill -TERM "$pid"
+        settle
+        [ "$status" = waiting ] && wait "$pid" || status=$?
+        check_failure "$1" "$status" "No space left on device" || true
+        mount -o "remount,$3" "$1"
+        start "$1" second
+    else
+        mount -o "remount,$3" "$1"
+    fi
+    status=0
+    wait "$pid" || status=$?
+    cat stderr
+    check_failure "$1" "$status" "No space left on device"
+}
+
+# each OPTION UNIT FROM TO STEP MORE: on a disk with OPTION=n, for n from FROM until there is room, or TO.
+each() {
+    local n failed=0 waited=0
+    for n in $(seq "$3" "${5}" "$4"); do
+        mount -t tmpfs -o "$1=$n$2" none mnt
         cp -r base/. mnt 2>/dev/null || { umount mnt; continue; }
-        status=0
-        tsm-ingest -d mnt -b db --precision s second 2>stderr || status=$?
-        echo "$pages pages: $status: $(cat stderr)"
-        if check_failure mnt $status "No space left on device"; then
+        start mnt second
+        settle
+        echo "$n: $status: $(cat stderr)"
+        if [ "$status" = waiting ]; then
+            waited=$((waited + 1))
+            with_room mnt "$([ $((waited % 3)) = 0 ] && echo end || echo go)" "$1=$6"
+        elif check_failure mnt "$status" "No space left on device"; then
             umount mnt
             break
+        else
+            failed=$((failed + 1))
+            mount -o "remount,$1=$6" mnt
+            tsm-ingest -d mnt -b db --precision s second
+            check_failure mnt 0
         fi
-        failures=$((failures + 1))
-        mount -o remount,size=1m mnt
-        tsm-ingest -d mnt -b db --precision s second
-        check_failure mnt 0
         umount mnt
     done
-    [ "$failures" -ge 5 ]
-    [ "$status" -eq 0 ]
+    echo "$failed failed, $waited waited"
+    [ "$waited" -ge 3 ]
+    [ "$status" = 0 ]
+}
+
+every_size() {
+    each size k 32 240 4 1m
 }
 
 every_file() {
-    local files status failures=0
-    for files in $(seq 8 40); do
-        mount -t tmpfs -o "nr_inodes=$files" none mnt
-        cp -r base/. mnt 2>/dev/null || { umount mnt; continue; }
-        status=0
-        tsm-ingest -d mnt -b db --precision s second 2>stderr || status=$?
-        echo "$files files: $status: $(cat stderr)"
-        if check_failure mnt $status "No space left on device"; then
-            umount mnt
-            break
-        fi
-        failures=$((failures + 1))
-        mount -o remount,nr_inodes=100 mnt
-        tsm-ingest -d mnt -b db --precision s second
-        check_failure mnt 0
-        umount mnt
-    done
-    [ "$failures" -ge 3 ]
-    [ "$status" -eq 0 ]
+    each nr_inodes "" 8 40 1 100
 }
 
 # random FIRST: lines from there on; mawk's %d has 32 bits.
@@ -108,27 +148,53 @@ random() {
     awk -v n="$1" 'BEGIN {srand(6); for (i = 0; i < 1500000; i++) {f = rand(); if (i >= n) printf "m f=%f %.0f\n", f, 1500000000000 + i}}'
 }
 
-# Memory for a part of the input only: when the disk fills up, some of it has been written.
-fills_up() {
-    local megabytes n=0 status
-    for megabytes in $(seq 7 14); do # what fits is not ours to know
-        mount -t tmpfs -o size="${megabytes}m" none mnt
-        status=0
-        random 0 | tsm-ingest --memory 32M -d mnt -b db --precision ms 2>stderr || status=$?
-        cat stderr
-        n=$(sed -n 's/^tsm-ingest: \([0-9]*\) rows are durable, the rest is not$/\1/p' stderr)
-        [ "${n:-0}" -gt 0 ] && break
-        umount mnt
-    done
-    [ "$status" -eq 1 ]
-    grep -q "No space left on device" stderr
+# The input of a writer that stops before the reserve. Memory for a part of the input only.
+start_random() {
+    mount -t tmpfs -o size=6m none mnt
+    random 0 >input
+    : >stderr
+    tsm-ingest --memory 32M --reserve 1M -d mnt -b db --precision ms - <input 2>>stderr &
+    pid=$!
+    settle
+    cat stderr
+    [ "$status" = waiting ]
+    grep -q "^tsm-ingest: mnt: the disk has [0-9]* KiB free, and 1024 KiB are to stay free; waiting$" stderr
     tsm-inspect verify mnt
-    # The first ones, and hardly any other.
+    # It has stopped near the reserve.
+    free=$(df --output=avail -k mnt | tail -n 1)
+    [ "$free" -gt 512 ]
+    [ "$free" -lt 2048 ]
+}
+
+stops_at_reserve() {
+    local n
+    start_random
+    kill -TERM "$pid"
+    status=0
+    wait "$pid" || status=$?
+    cat stderr
+    [ "$status" -eq 75 ]
+    n=$(sed -n 's/^tsm-ingest: \([0-9]*\) rows were read, all of them are durable$/\1/p' stderr)
+    [ "$n" -gt 0 ]
+    [ "$n" -lt 1500000 ]
+    grep -q "^tsm-ingest: stopped by a signal while there was no room, after line $n of stdin$" stderr
+    [ "$(tsm-query -d mnt -b db -f csv --no-header "SELECT count(f) FROM m")" = "1970-01-01T00:00:00Z,$n" ]
     [ "$(tsm-query -d mnt -b db -f csv --no-header "SELECT count(f) FROM m WHERE time < $((1500000000000 + n))ms")" = \
         "1970-01-01T00:00:00Z,$n" ]
     # The input from there on completes it.
     mount -o remount,size=100m mnt
     random "$n" | tsm-ingest -d mnt -b db --precision ms
+    [ "$(tsm-query -d mnt -b db -f csv --no-header "SELECT count(f) FROM m")" = "1970-01-01T00:00:00Z,1500000" ]
+    tsm-inspect verify -q mnt
+}
+
+goes_on() {
+    start_random
+    mount -o remount,size=100m mnt
+    wait "$pid"
+    cat stderr
+    [ "$(tail -n 1 stderr)" = "tsm-ingest: there is room again; going on" ]
+    [ "$(wc -l <stderr)" -eq 2 ]
     [ "$(tsm-query -d mnt -b db -f csv --no-header "SELECT count(f) FROM m")" = "1970-01-01T00:00:00Z,1500000" ]
     tsm-inspect verify -q mnt
 }
@@ -156,9 +222,14 @@ read_only() {
     in_namespace every_file
 }
 
-@test "a disk that fills up in the middle: as many rows are durable as the message says" {
+@test "a writer stops before the reserve; a signal ends the wait, and what was read is durable" {
     mkdir mnt
-    in_namespace fills_up
+    in_namespace stops_at_reserve
+}
+
+@test "a writer that has stopped before the reserve goes on by itself" {
+    mkdir mnt
+    in_namespace goes_on
 }
 
 @test "a disk that is mounted read-only is read, not written" {

@@ -186,7 +186,25 @@ static void check_between(bool complete)
             }
 }
 
-static void fail_everywhere(int error, bool for_good, bool with_log)
+/* A disk that has room again after some waits. */
+static struct faulty_fs *full;
+static atomic_int waits_left, waits;
+
+static bool wait_for_room(void *ctx, enum tsm_room_event event, const char *message)
+{
+    (void)ctx;
+    (void)message;
+    if (event == TSM_ROOM_AGAIN)
+        return true;
+    atomic_fetch_add(&waits, 1);
+    if (atomic_fetch_sub(&waits_left, 1) <= 0)
+        full->fail_at = 0;
+    return true;
+}
+
+enum patience { NO_WAIT, WAIT };
+
+static void fail_everywhere(int error, bool for_good, bool with_log, enum patience patience)
 {
     struct tsm_engine_options opt = engine_options();
     struct tsm_buf one = {0}, two = {0};
@@ -198,6 +216,7 @@ static void fail_everywhere(int error, bool for_good, bool with_log)
     put_lines(&two, after, 300);
     struct faulty_fs f;
     bool failed = true;
+    int waited = 0;
     for (long at = 1; failed; at++) {
         assert_true(at < 2000);
         assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, temp_dir, NULL), TSM_OK);
@@ -217,8 +236,17 @@ static void fail_everywhere(int error, bool for_good, bool with_log)
         struct tsm_err err = {0};
         struct tsm_str text = with_log ? TSM_STR("m,host=h0,x=even a=20.5 1577838000000000000\n")
                                        : tsm_buf_view(&two);
+        if (patience == WAIT) {
+            full = &f;
+            waits = 0;
+            waits_left = (int)(at % 40);
+            opt.room = wait_for_room;
+        }
         int rc = run_engine(&f.fs, &opt, text, &st, NULL, &err);
         failed = atomic_load(&f.calls) >= at;
+        if (patience == WAIT && rc != TSM_OK) /* only before it has begun */
+            assert_true(waits == 0 && st.rows == 0);
+        waited += waits > 0;
         if (rc != TSM_OK)
             assert_true(failed && err.msg[0]);
         check_between(rc == TSM_OK);
@@ -229,6 +257,8 @@ static void fail_everywhere(int error, bool for_good, bool with_log)
         assert_int_equal(count_files("data/db/autogen/1", ".tmp"), 0);
         check_between(true);
     }
+    if (patience == WAIT)
+        assert_true(waited > 10);
     tsm_buf_release(&one);
     tsm_buf_release(&two);
 }
@@ -236,20 +266,28 @@ static void fail_everywhere(int error, bool for_good, bool with_log)
 static void test_every_call_fails_once(void **state)
 {
     (void)state;
-    fail_everywhere(EIO, false, false);
+    fail_everywhere(EIO, false, false, NO_WAIT);
 }
 
 static void test_disk_is_full_from_some_call_on(void **state)
 {
     (void)state;
-    fail_everywhere(ENOSPC, true, false);
+    fail_everywhere(ENOSPC, true, false, NO_WAIT);
+}
+
+/* A writer that waits loses nothing and needs no second run. */
+static void test_waits_for_room(void **state)
+{
+    (void)state;
+    fail_everywhere(ENOSPC, true, false, WAIT);
+    fail_everywhere(EDQUOT, false, false, WAIT);
 }
 
 static void test_disk_fails_while_a_log_is_taken(void **state)
 {
     (void)state;
-    fail_everywhere(EIO, true, true);
-    fail_everywhere(EIO, false, true);
+    fail_everywhere(EIO, true, true, NO_WAIT);
+    fail_everywhere(EIO, false, true, NO_WAIT);
 }
 
 /* An unfinished file is removed at once when the disk allows it. */
@@ -280,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_log, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_every_call_fails_once, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_disk_is_full_from_some_call_on, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_waits_for_room, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_disk_fails_while_a_log_is_taken, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_full_disk_leaves_nothing, make_temp, remove_temp),
     };
