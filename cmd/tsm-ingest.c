@@ -96,8 +96,7 @@ static const struct tsm_program program = {
         "\n"
         "exit status: 0 everything is stored and fsynced, 1 failed (the message says what is stored),\n"
         "2 wrong usage, 3 stored, but some lines were rejected, 5 damaged input, 75 another process\n"
-        "holds the data directory, or a signal came while the disk had no room: nothing that was read is "
-        "lost\n",
+        "holds the data directory, or a signal came while the disk had no room\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &opt.common,

@@ -479,13 +479,13 @@ wait_held() {
     [ "$(stored | wc -l)" -ge 60010 ]
 }
 
-@test "a full disk: exit 1, the message says what is durable, nothing is harmed" {
+@test "a signal while the disk is full: exit 1, the message says what is durable, nothing is harmed" {
     mkdir small
     mount -t tmpfs -o size=1m none small 2>/dev/null || skip "mounting is not allowed here"
     mounted=$PWD/small
     awk 'BEGIN {srand(4); for (i = 0; i < 60000; i++) printf "m,host=h%d f=%f,s=\"%d\" %d\n", i % 500, rand(), rand() * 1e9, i}' >a
     lines 10 | tsm-ingest -d small -b db
-    run --separate-stderr tsm-ingest -d small -b db a
+    run --separate-stderr timeout --preserve-status 2 tsm-ingest -d small -b db a
     echo "$stderr"
     [ "$status" -eq 1 ]
     [[ $stderr == *"No space left on device"* ]]
