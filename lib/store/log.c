@@ -125,7 +125,7 @@ static int by_age(const void *a, const void *b)
 {
     const struct segment *x = a, *y = b;
     if (x->ours != y->ours)
-        return x->ours ? 1 : -1;
+        return x->ours ? -1 : 1;
     return (x->number > y->number) - (x->number < y->number);
 }
 

@@ -21,7 +21,8 @@ struct tsm_log {
     struct tsm_arena arena; /* the keys */
 };
 
-/* Replays influxd's segments in the folder path and then our own, which are newer. *log is NULL when they hold nothing;
+/* Replays our own segments in the folder path and then influxd's: there are both only when influxd was started after our writer
+ * was killed, as that writer had taken influxd's into files before it logged anything. *log is NULL when they hold nothing;
  * TSM_ENOTFOUND when there is no such folder. No lock is needed: what a writer has appended by now is there, an unfinished
  * record at the end is not. When segments vanish meanwhile, as they do after a flush, all is read again: the values in what is
  * left of a log would win over newer ones in the file that was flushed. */

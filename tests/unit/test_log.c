@@ -139,7 +139,7 @@ static void the_last_value_wins(void **state)
     tsm_buf_release(&s);
 }
 
-static void ours_comes_after_influxds(void **state)
+static void influxds_comes_after_ours(void **state)
 {
     (void)state;
     struct tsm_buf s = {0}, content = {0};
@@ -153,7 +153,7 @@ static void ours_comes_after_influxds(void **state)
     add_delete(&s, 1, "m#!~#f", 1, 1);
     add_points(&s, 2, "m f=2 2\n");
     put("000000001.log", &s);
-    expect("m#!~#f 2=2 3=0.5\n", "");
+    expect("m#!~#f 1=0.5 2=0.5 3=0.5\n", "");
     tsm_values_release(&v);
     tsm_buf_release(&s);
     tsm_buf_release(&content);
@@ -475,7 +475,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_last_value_wins),
-        TEST(ours_comes_after_influxds),
+        TEST(influxds_comes_after_ours),
         TEST(a_delete_takes_what_came_before),
         TEST(series_with_many_fields),
         TEST(an_unfinished_end_is_silent),
