@@ -27,6 +27,13 @@ int64_t tsm_now(void)
     return (int64_t)ts.tv_sec * TSM_SEC + ts.tv_nsec;
 }
 
+int64_t tsm_monotonic(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * TSM_SEC + ts.tv_nsec;
+}
+
 int64_t tsm_precision_unit(struct tsm_str name)
 {
     static const struct {

@@ -21,7 +21,8 @@
 #define TSM_DAY (24 * TSM_HOUR)
 #define TSM_WEEK (7 * TSM_DAY)
 
-int64_t tsm_now(void); /* wall clock */
+int64_t tsm_now(void);       /* wall clock */
+int64_t tsm_monotonic(void); /* nanoseconds since some moment, for measuring */
 
 /* Nanoseconds of one unit of a precision name: ns, n, us, u, µ, ms, s, m, h. 0 when it is none of these. */
 int64_t tsm_precision_unit(struct tsm_str name);

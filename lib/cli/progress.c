@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -12,21 +11,14 @@
 
 enum { PERIOD_MS = 200, LINE_MAX_LEN = 256 };
 
-static int64_t monotonic(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * TSM_SEC + ts.tv_nsec;
-}
-
 void tsm_progress_start(struct tsm_progress *p, const char *program)
 {
-    *p = (struct tsm_progress){.on = isatty(STDERR_FILENO), .program = program, .started = monotonic()};
+    *p = (struct tsm_progress){.on = isatty(STDERR_FILENO), .program = program, .started = tsm_monotonic()};
 }
 
 bool tsm_progress_due(const struct tsm_progress *p)
 {
-    return p->on && monotonic() - (p->shown ? p->shown : p->started) >= PERIOD_MS * TSM_MSEC;
+    return p->on && tsm_monotonic() - (p->shown ? p->shown : p->started) >= PERIOD_MS * TSM_MSEC;
 }
 
 void tsm_progress_show(struct tsm_progress *p, const char *fmt, ...)
@@ -46,7 +38,7 @@ void tsm_progress_show(struct tsm_progress *p, const char *fmt, ...)
         n = size.ws_col - 1; /* a line that wraps could not be overwritten */
     fprintf(stderr, "\r%.*s\033[K", n, line);
     fflush(stderr);
-    p->shown = monotonic();
+    p->shown = tsm_monotonic();
 }
 
 void tsm_progress_clear(struct tsm_progress *p)
@@ -59,7 +51,7 @@ void tsm_progress_clear(struct tsm_progress *p)
 
 double tsm_progress_seconds(const struct tsm_progress *p)
 {
-    return (double)(monotonic() - p->started) / 1e9;
+    return (double)(tsm_monotonic() - p->started) / 1e9;
 }
 
 void tsm_amount(char out[TSM_AMOUNT_MAX], double v)

@@ -34,6 +34,7 @@ struct tsm_input {
     bool inside;   /* a gzip member or LZ4 frame has begun and not ended */
     bool padding;  /* zero bytes follow the last gzip member, as tar leaves them */
     bool finished; /* the end was reported */
+    bool draining; /* nothing is to be read */
     z_stream z;
     LZ4F_dctx *lz4;
     size_t lz4_want; /* bytes that lz4 asked for: given more, it loses what comes before a damaged block */
@@ -194,10 +195,11 @@ static int step_lz4(struct tsm_input *in, uint8_t *p, size_t room, size_t *given
     return TSM_OK;
 }
 
-/* Decompresses until something was given, room is full or the input ends. */
+/* Decompresses what has been read, and when that gives nothing, what one more read brings: waiting longer is for the
+ * caller to decide. */
 static int read_compressed(struct tsm_input *in, uint8_t *p, size_t room, size_t *total)
 {
-    for (;;) {
+    for (bool filled = in->draining;;) {
         size_t given = 0, left = in->len - in->pos;
         bool was_inside = in->inside;
         int rc = in->kind == GZIP ? step_gzip(in, p + *total, room - *total, &given)
@@ -212,9 +214,12 @@ static int read_compressed(struct tsm_input *in, uint8_t *p, size_t room, size_t
         if (in->raw_end)
             return in->inside || in->len > in->pos ? corrupt(in, "the compressed data ends too early")
                                                    : TSM_OK;
+        if (filled)
+            return TSM_OK;
         rc = fill(in);
         if (rc)
             return rc;
+        filled = !in->raw_end;
     }
 }
 
@@ -223,7 +228,7 @@ static int read_plain(struct tsm_input *in, uint8_t *p, size_t room, size_t *tot
 {
     size_t n = in->len - in->pos;
     if (n == 0)
-        return in->raw_end ? TSM_OK : read_some(in, p, room, total);
+        return in->raw_end || in->draining ? TSM_OK : read_some(in, p, room, total);
     if (n > room)
         n = room;
     memcpy(p, in->raw + in->pos, n);
@@ -232,25 +237,41 @@ static int read_plain(struct tsm_input *in, uint8_t *p, size_t room, size_t *tot
     return TSM_OK;
 }
 
-int tsm_input_read(struct tsm_input *in, struct tsm_buf *out, size_t max, bool *eof, struct tsm_err *err)
+static int read_known(struct tsm_input *in, struct tsm_buf *out, size_t max, size_t *total,
+                      struct tsm_err *err)
 {
-    size_t total = 0;
-    *eof = in->finished;
-    if (max == 0 || in->finished)
-        return TSM_OK;
     int rc = in->fault.code;
+    *total = 0;
     if (!rc && in->kind == UNKNOWN)
         rc = detect(in);
     if (!rc) {
         uint8_t *p = tsm_buf_room(out, max);
-        rc = in->kind == PLAIN ? read_plain(in, p, max, &total) : read_compressed(in, p, max, &total);
-        out->len += total;
+        rc = in->kind == PLAIN ? read_plain(in, p, max, total) : read_compressed(in, p, max, total);
+        out->len += *total;
     }
-    if (rc && total == 0) {
-        if (err)
-            *err = in->fault;
-        return rc;
-    }
-    *eof = in->finished = !rc && total == 0;
-    return TSM_OK;
+    if (rc && *total == 0 && err)
+        *err = in->fault;
+    return *total ? TSM_OK : rc; /* the fault comes next time */
+}
+
+int tsm_input_read(struct tsm_input *in, struct tsm_buf *out, size_t max, bool *eof, struct tsm_err *err)
+{
+    size_t total;
+    *eof = in->finished;
+    if (max == 0 || in->finished)
+        return TSM_OK;
+    int rc = read_known(in, out, max, &total, err);
+    *eof = in->finished = !rc && total == 0 && in->raw_end;
+    return rc;
+}
+
+int tsm_input_drain(struct tsm_input *in, struct tsm_buf *out, size_t max, struct tsm_err *err)
+{
+    size_t total;
+    if (max == 0 || in->finished || in->kind == UNKNOWN)
+        return TSM_OK;
+    in->draining = true;
+    int rc = read_known(in, out, max, &total, err);
+    in->draining = false;
+    return rc;
 }

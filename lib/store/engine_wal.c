@@ -11,20 +11,13 @@
 #include "store/engine_impl.h"
 
 #include <stddef.h>
-#include <time.h>
 
 #include "base/alloc.h"
+#include "base/time.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
 
 enum { MAX_OPEN_LOGS = 128 }; /* each has four descriptors at the most */
-
-static int64_t monotonic(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* ---- logs that are open ---- */
 
@@ -157,7 +150,7 @@ static int append(struct tsm_engine *e, struct tsm_engine_shard *s, const struct
     e->stats.log_records++;
     e->stats.log_bytes += tsm_shard_wal_last_size(s->wal);
     if (!e->wal.unsynced_since)
-        e->wal.unsynced_since = monotonic();
+        e->wal.unsynced_since = tsm_monotonic();
     return TSM_OK;
 }
 
@@ -250,7 +243,7 @@ int tsm_engine_wal_tick(struct tsm_engine *e, struct tsm_err *err)
         e->wal.active_since = 0;
     if (!e->wal.unsynced_since && (empty || e->wal.flush_interval <= 0))
         return TSM_OK;
-    int64_t now = monotonic();
+    int64_t now = tsm_monotonic();
     if (e->wal.unsynced_since && now - e->wal.unsynced_since >= e->wal.sync_interval) {
         int rc = sync_logs(e, err);
         if (rc != TSM_OK)

@@ -13,8 +13,9 @@
 
 enum {
     LONGEST_LINE = 32 << 20,
-    WAIT_MS = 100,   /* of a silent pipe, after which an empty piece is handed out */
-    SILENCE_MS = 10, /* of a pipe, after which what has come is taken */
+    WAIT_MS = 100,    /* of a silent pipe, after which an empty piece is handed out */
+    SILENCE_MS = 10,  /* of a pipe, after which what has come is taken */
+    PATIENCE_MS = 50, /* with a pipe that is never silent so long, but slow */
 };
 
 static bool is_stdin(const char *path)
@@ -80,17 +81,27 @@ static int read_more(struct tsm_load_reader *r, struct tsm_buf *text, size_t max
                      struct tsm_err *err)
 {
     size_t start = text->len;
+    int64_t since = 0;
     *eof = false;
     while (text->len - start < max && !*eof) {
         if (want_stop(r)) {
             *eof = true;
             break;
         }
-        if (!wait_for_text(r, text->len > start ? SILENCE_MS : WAIT_MS))
-            break;
-        int rc = tsm_input_read(r->input, text, max - (text->len - start), eof, err);
+        size_t before = text->len;
+        bool waiting = wait_for_text(r, text->len > start ? SILENCE_MS : WAIT_MS);
+        int rc = waiting ? tsm_input_read(r->input, text, max - (text->len - start), eof, err)
+                         : tsm_input_drain(r->input, text, max - (text->len - start), err);
         if (rc != TSM_OK)
             return rc;
+        if (!waiting && text->len == before)
+            break;
+        if (r->regular || text->len == start)
+            continue;
+        int64_t now = tsm_monotonic();
+        if (since && now - since > PATIENCE_MS * TSM_MSEC)
+            break;
+        since = since ? since : now;
     }
     if (r->regular) {
         off_t at = lseek(r->fd, 0, SEEK_CUR);

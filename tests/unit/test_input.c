@@ -298,6 +298,45 @@ static void read_errors_are_reported(void **state)
     tsm_buf_release(&out);
 }
 
+/* A pipe that has given something compressed and falls silent: all that it gave comes out, and nobody waits. */
+static void test_silent_pipe(void **state)
+{
+    (void)state;
+    for (int lz4 = 0; lz4 < 2; lz4++) {
+        struct tsm_buf packed = {0}, out = {0};
+        struct tsm_str some = {(const char *)text.data, 100 * 1000};
+        int ends[2];
+        bool eof = false;
+        if (lz4)
+            add_lz4(&packed, some);
+        else
+            add_gzip(&packed, some);
+        assert_int_equal(pipe(ends), 0);
+        struct tsm_input *in = tsm_input_open(ends[0], "pipe");
+        assert_int_equal(tsm_input_drain(in, &out, 1 << 20, NULL), TSM_OK);
+        /* Half of a block, then the rest, but not the end of the pipe. */
+        for (size_t at = 0, n; at < packed.len; at += n) {
+            n = at == 0 ? 20 : packed.len - at < 30000 ? packed.len - at : 30000;
+            assert_int_equal(write(ends[1], packed.data + at, n), (ssize_t)n);
+            assert_int_equal(tsm_input_read(in, &out, 1000, &eof, NULL), TSM_OK);
+            assert_false(eof);
+            for (size_t before = SIZE_MAX; before != out.len;) {
+                before = out.len;
+                assert_int_equal(tsm_input_drain(in, &out, 1000, NULL), TSM_OK);
+            }
+            assert_true(at > 0 || out.len == 0);
+        }
+        assert_int_equal(out.len, some.n);
+        assert_memory_equal(out.data, some.p, some.n);
+        close(ends[1]);
+        assert_int_equal(tsm_input_read(in, &out, 1000, &eof, NULL), TSM_OK);
+        assert_true(eof);
+        tsm_input_close(in);
+        tsm_buf_release(&packed);
+        tsm_buf_release(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,7 +345,7 @@ int main(void)
         cmocka_unit_test(cut_lz4_is_noticed),       cmocka_unit_test(damaged_gzip_is_noticed),
         cmocka_unit_test(damaged_lz4_is_noticed),   cmocka_unit_test(bytes_before_a_fault_are_delivered),
         cmocka_unit_test(a_pipe_returns_early),     cmocka_unit_test(a_slow_compressed_pipe),
-        cmocka_unit_test(read_errors_are_reported),
+        cmocka_unit_test(read_errors_are_reported), cmocka_unit_test(test_silent_pipe),
     };
     return cmocka_run_group_tests(tests, make_text, drop_text);
 }
