@@ -142,12 +142,13 @@ static int cut(struct tsm_key_merger *m, bool all, struct tsm_err *err)
     return TSM_OK;
 }
 
-static int add_values(struct tsm_key_merger *m, const struct tsm_values *v, struct tsm_err *err)
+static int add_values(struct tsm_key_merger *m, const struct tsm_values *v, size_t from, size_t to,
+                      struct tsm_err *err)
 {
     if (m->pending.n == 0)
         tsm_values_reset(&m->pending, v->type, 2 * TSM_BLOCK_POINTS);
-    tsm_values_append(&m->pending, v, 0, v->n);
-    for (size_t i = 0; i < v->n && v->type == TSM_STRING; i++)
+    tsm_values_append(&m->pending, v, from, to);
+    for (size_t i = from; i < to && v->type == TSM_STRING; i++)
         m->text += v->v.s[i].n;
     return cut(m, false, err);
 }
@@ -160,7 +161,7 @@ static int join_block(struct tsm_key_merger *m, const struct tsm_piece *piece, s
         return rc;
     m->out->figures.joined++;
     m->out->figures.joined_bytes += piece->entry.size;
-    return add_values(m, &m->decoded, err);
+    return add_values(m, &m->decoded, 0, m->decoded.n, err);
 }
 
 /* Ends what is open: nothing more can be joined to it. */
@@ -218,10 +219,32 @@ static int take_block(struct tsm_key_merger *m, const struct tsm_piece *piece, s
     return rc;
 }
 
+/* Where the values end that can be in one block with value `from`: before the first fence. A stretch that was merged may
+ * reach over some: the end of one block and the beginning of another that is far away. */
+static size_t reach(struct tsm_key_merger *m, const struct tsm_values *v, size_t from)
+{
+    struct tsm_str key = tsm_shard_key(m->inputs, m->key);
+    struct tsm_entry fence;
+    size_t to = v->n;
+    while (to - from > 1 && tsm_fence_find(&m->walk, key, v->t[from], v->t[to - 1], &fence)) {
+        size_t end = tsm_values_lower_bound(v, fence.tmin);
+        if (end <= from || end >= to) /* the fence is about these values themselves */
+            break;
+        to = end;
+    }
+    return to;
+}
+
 static int take_values(struct tsm_key_merger *m, const struct tsm_values *v, struct tsm_err *err)
 {
-    int rc = open_up(m, can_join(m, v->t[0]), err);
-    return rc == TSM_OK ? add_values(m, v, err) : rc;
+    int rc = TSM_OK;
+    for (size_t from = 0, to; from < v->n && rc == TSM_OK; from = to) {
+        to = reach(m, v, from);
+        rc = open_up(m, can_join(m, v->t[from]), err);
+        if (rc == TSM_OK)
+            rc = add_values(m, v, from, to, err);
+    }
+    return rc;
 }
 
 /* Counts what the inputs have of the key: independently of what the scan makes of it. */
