@@ -7,10 +7,12 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
+#include "cli/inspect_dump.h"
 #include "cli/rowset.h"
 #include "codec/block.h"
 #include "format/influx_wal.h"
 #include "format/meta_db.h"
+#include "format/wal.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
 
@@ -19,16 +21,8 @@
     "key:s type:s offset:i bytes:i values:i first:t last:t time_encoding:s time_bytes:i value_encoding:s " \
     "value_bytes:i"
 #define TOMBSTONE_COLUMNS "key:s first:t last:t"
-#define LOG_COLUMNS "key:s entry:s type:s values:i first:t last:t"
 #define META_COLUMNS \
     "database:s policy:s default:i duration:s shard_duration:s group:i shard:i start:t end:t deleted:i"
-
-struct dump {
-    struct tsm_inspect *in;
-    struct tsm_sink *sink;
-    bool several; /* files */
-    uint64_t files;
-};
 
 /* ---- TSM files ------------------------------------------------------------------------------- */
 
@@ -64,7 +58,7 @@ static int dump_block(struct tsm_rowset *rows, const struct tsm_reader *r, size_
     return tsm_rowset_next(rows, err);
 }
 
-static int dump_key(struct dump *d, struct tsm_rowset *rows, const struct tsm_reader *r, size_t key,
+static int dump_key(struct tsm_dump *d, struct tsm_rowset *rows, const struct tsm_reader *r, size_t key,
                     struct tsm_err *err)
 {
     size_t n = tsm_reader_entries(r, key);
@@ -94,7 +88,7 @@ static int dump_key(struct dump *d, struct tsm_rowset *rows, const struct tsm_re
     return tsm_rowset_next(rows, err);
 }
 
-static int dump_tsm(struct dump *d, const char *path, struct tsm_err *err)
+static int dump_tsm(struct tsm_dump *d, const char *path, struct tsm_err *err)
 {
     struct tsm_reader *r;
     struct tsm_rowset rows;
@@ -110,9 +104,9 @@ static int dump_tsm(struct dump *d, const char *path, struct tsm_err *err)
     return c;
 }
 
-/* ---- tombstones and influxd's log ------------------------------------------------------------ */
+/* ---- tombstones ------------------------------------------------------------------------------ */
 
-static int dump_tombstone(struct dump *d, const char *path, struct tsm_err *err)
+static int dump_tombstone(struct tsm_dump *d, const char *path, struct tsm_err *err)
 {
     struct tsm_tombstones t;
     struct tsm_rowset rows;
@@ -129,58 +123,6 @@ static int dump_tombstone(struct dump *d, const char *path, struct tsm_err *err)
     c = tsm_rowset_end(&rows, c, err);
     tsm_tombstones_release(&t);
     return c;
-}
-
-struct log_dump {
-    struct dump *d;
-    struct tsm_rowset rows;
-};
-
-static int log_row(struct log_dump *l, struct tsm_str key, const char *entry, const char *type, size_t n,
-                   int64_t first, int64_t last, struct tsm_err *err)
-{
-    tsm_rowset_text(&l->rows, key);
-    tsm_rowset_text(&l->rows, tsm_str_of(entry));
-    tsm_rowset_text(&l->rows, tsm_str_of(type));
-    tsm_rowset_int(&l->rows, (int64_t)n);
-    tsm_rowset_time(&l->rows, first);
-    tsm_rowset_time(&l->rows, last);
-    return tsm_rowset_next(&l->rows, err);
-}
-
-static int log_write(void *ctx, struct tsm_str key, const struct tsm_values *v, struct tsm_err *err)
-{
-    int64_t first = v->t[0], last = v->t[0];
-    for (size_t i = 1; i < v->n; i++) {
-        first = v->t[i] < first ? v->t[i] : first;
-        last = v->t[i] > last ? v->t[i] : last;
-    }
-    return log_row(ctx, key, "write", tsm_type_name(v->type), v->n, first, last, err);
-}
-
-static int log_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tmax, struct tsm_err *err)
-{
-    return log_row(ctx, key, "delete", "", 0, tmin, tmax, err);
-}
-
-static int log_damage(void *ctx, struct tsm_err *err)
-{
-    struct log_dump *l = ctx;
-    return tsm_damage_pass(&l->d->in->damage, err);
-}
-
-static int dump_log(struct dump *d, const char *path, struct tsm_err *err)
-{
-    struct log_dump l = {.d = d};
-    struct tsm_wal_visitor v = {&l, log_write, log_remove, log_damage};
-    uint64_t torn = 0;
-    int c = tsm_rowset_begin(&l.rows, d->sink, tsm_str_of(path), d->several, LOG_COLUMNS, err);
-    if (c == TSM_OK)
-        c = tsm_influx_wal_read(d->in->fs, path, &v, &torn, err);
-    if (c == TSM_OK && torn)
-        tsm_inspect_say(d->in, "note: %s: the last record is cut short, %llu bytes are lost", path,
-                        (unsigned long long)torn);
-    return tsm_rowset_end(&l.rows, c, err);
 }
 
 /* ---- meta.db --------------------------------------------------------------------------------- */
@@ -223,7 +165,7 @@ static int dump_policy(struct tsm_rowset *rows, const struct tsm_database *db, c
     return c;
 }
 
-static int dump_meta(struct dump *d, const char *path, struct tsm_err *err)
+static int dump_meta(struct tsm_dump *d, const char *path, struct tsm_err *err)
 {
     struct tsm_buf bytes = {0};
     struct tsm_meta m = {0};
@@ -256,7 +198,7 @@ static bool ends_with(const char *name, const char *suffix)
     return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
-static int dump_file(struct dump *d, const char *path, struct tsm_err *err)
+static int dump_file(struct tsm_dump *d, const char *path, struct tsm_err *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     uint32_t id;
@@ -266,12 +208,14 @@ static int dump_file(struct dump *d, const char *path, struct tsm_err *err)
     if (ends_with(path, ".tombstone"))
         return dump_tombstone(d, path, err);
     if (tsm_influx_wal_name(tsm_str_of(name), &id))
-        return dump_log(d, path, err);
+        return tsm_dump_influx_log(d, path, err);
+    if (tsm_wal_name_parse(tsm_str_of(name), NULL))
+        return tsm_dump_own_log(d, path, err);
     return dump_tsm(d, path, err);
 }
 
 /* The TSM files of a folder, and of those below it that hold shards. */
-static int dump_source(struct dump *d, const struct tsm_source *s, struct tsm_err *err)
+static int dump_source(struct tsm_dump *d, const struct tsm_source *s, struct tsm_err *err)
 {
     int c = TSM_OK;
     for (size_t i = 0; i < s->nfiles && c == TSM_OK; i++)
@@ -303,7 +247,7 @@ int tsm_inspect_dump(struct tsm_inspect *in, int *status, struct tsm_err *err)
     int c = tsm_inspect_sources(in, &s, err);
     if (c != TSM_OK)
         return c;
-    struct dump d = {.in = in, .sink = tsm_inspect_open_sink(in, format)};
+    struct tsm_dump d = {.in = in, .sink = tsm_inspect_open_sink(in, format)};
     d.several = s.n != 1 || s.items[0].nfiles != 1;
     for (size_t i = 0; i < s.n && c == TSM_OK; i++)
         c = dump_source(&d, &s.items[i], err);

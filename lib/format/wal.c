@@ -97,6 +97,16 @@ static int skip(struct tsm_wal_reader *r, size_t end, const char *cause, struct 
     return tsm_err_set(err, TSM_ECORRUPT, "offset %zu: %zu bytes: %s", at, end - at, cause);
 }
 
+/* Where to go on behind a record whose header checks and whose content does not: behind it, unless its writer stopped in the
+ * middle of it and another one went on there. */
+static size_t find_end(const struct tsm_wal_reader *r, size_t end)
+{
+    if (end == r->len || (r->len - end >= TSM_WAL_HEADER && is_header(r->p + end)))
+        return end;
+    size_t next = find_header(r, r->at + TSM_WAL_HEADER);
+    return next < end ? next : end;
+}
+
 static int read_payload(struct tsm_wal_reader *r, const uint8_t *header, struct tsm_wal_record *record)
 {
     uint32_t raw = tsm_get_be32(header + AT_RAW), stored = tsm_get_be32(header + AT_STORED);
@@ -137,7 +147,7 @@ int tsm_wal_next(struct tsm_wal_reader *r, struct tsm_wal_record *record, struct
     }
     size_t end = r->at + TSM_WAL_HEADER + stored;
     if (tsm_get_be64(header + AT_DIGEST) != XXH3_64bits(header + TSM_WAL_HEADER, stored))
-        return skip(r, end, "a record whose checksum does not match", err);
+        return skip(r, find_end(r, end), "a record whose checksum does not match", err);
     if (read_payload(r, header, record) != TSM_OK)
         return skip(r, end, "a record that cannot be decompressed", err);
     record->kind = (enum tsm_wal_kind)header[AT_KIND];

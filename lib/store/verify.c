@@ -10,8 +10,10 @@
 #include "base/time.h"
 #include "format/influx_wal.h"
 #include "format/meta_db.h"
+#include "format/wal.h"
 #include "store/data_dir.h"
 #include "store/sources.h"
+#include "store/verify_log.h"
 #include "store/verify_tsm.h"
 #include "base/banned.h"
 
@@ -39,6 +41,18 @@ static bool is_segment(const char *name)
 {
     uint32_t id;
     return tsm_influx_wal_name(tsm_str_of(name), &id);
+}
+
+static bool is_own_segment(const char *name)
+{
+    return tsm_wal_name_parse(tsm_str_of(name), NULL);
+}
+
+/* A segment whose damage the writer has found: "000000001.log.bad". */
+static bool was_set_aside(const char *name)
+{
+    const char *bad = strstr(name, ".log.bad");
+    return bad && tsm_wal_name_parse(tsm_str(name, (size_t)(bad - name) + 4), NULL);
 }
 
 /* ---- single files ------------------------------------------------------------------------------------- */
@@ -220,7 +234,8 @@ static int check_owner_of_tombstone(struct tsm_verify *v, const struct tsm_names
 /* Readers take what has such a name for a file of that kind, be it a directory. */
 static bool is_file_name(const char *name)
 {
-    return ends_with(name, ".tombstone") || is_segment(name) || strcmp(name, "meta.db") == 0;
+    return ends_with(name, ".tombstone") || is_segment(name) || is_own_segment(name) ||
+           strcmp(name, "meta.db") == 0;
 }
 
 /* Everything in one directory but the TSM files and the directories below it. */
@@ -238,6 +253,8 @@ static int verify_other(struct tsm_verify *v, const struct tsm_names *l, const c
         return verify_meta(v, path, err);
     if (ends_with(name, ".tmp"))
         return tsm_verify_report(v, TSM_FINDING_NOTE, err, "%s: unfinished output, ignored by readers", path);
+    if (was_set_aside(name))
+        return tsm_verify_report(v, TSM_FINDING_NOTE, err, "%s: a damaged segment that was set aside", path);
     return TSM_OK;
 }
 
@@ -257,10 +274,15 @@ static int verify_dir(struct tsm_verify *v, const char *dir, const struct owner 
         open_all(v, dir, &l, &set);
     }
     int r = verify_set(v, &set, true, o, err);
+    bool has_log = false;
     release_set(&set);
     for (size_t i = 0; i < l.n && r == TSM_OK; i++) {
         if (ends_with(l.names[i], ".tsm"))
             continue;
+        if (is_own_segment(l.names[i])) {
+            has_log = true;
+            continue;
+        }
         bool is;
         char *path = tsm_path_join(dir, l.names[i]);
         if (tsm_is_dir(v->fs, path, &is, &failure) != TSM_OK)
@@ -272,7 +294,7 @@ static int verify_dir(struct tsm_verify *v, const char *dir, const struct owner 
         tsm_free(path);
     }
     tsm_names_release(&l);
-    return r;
+    return r == TSM_OK && has_log ? tsm_verify_log(v, dir, err) : r;
 }
 
 /* ---- a data directory ---------------------------------------------------------------------------------- */
@@ -405,6 +427,8 @@ static int verify_file(struct tsm_verify *v, const char *path, struct tsm_err *e
         return verify_tombstone(v, path, err);
     if (is_segment(name))
         return verify_segment(v, path, err);
+    if (is_own_segment(name))
+        return tsm_verify_log_segment(v, path, err);
     if (strcmp(name, "meta.db") == 0)
         return verify_meta(v, path, err);
     struct file_set set = {.files = tsm_calloc(1, sizeof(struct tsm_reader *))};

@@ -1,7 +1,7 @@
 /*
  * store/verify.h: proving that data on disk is whole: every checksum, every block decoded and compared with
- * its index, the order of keys and blocks, overlap inside the ordered set, tombstones, influxd's log
- * segments, meta.db.
+ * its index, the order of keys and blocks, overlap inside the ordered set, tombstones, log
+ * segments (influxd's and ours), meta.db.
  *
  * All faults are reported, not the first. Files are opened one shard at a time; memory is 8 bytes per key of
  * the shard and a few blocks per thread.
@@ -21,7 +21,7 @@ enum tsm_finding {
 struct tsm_verify_stats {
     uint64_t files;                       /* TSM files */
     uint64_t tombstones;                  /* tombstone files */
-    uint64_t segments;                    /* of influxd's log */
+    uint64_t segments;                    /* of logs, influxd's and ours */
     uint64_t metas;                       /* meta.db files */
     uint64_t keys, blocks, values, bytes; /* in TSM files */
     uint64_t faults, unreadable, notes;

@@ -254,6 +254,46 @@ damage() {
     grep -q $'^data/data/db/autogen/1/000000002-000000001.tsm\t' <<<"$output"
 }
 
+@test "tsmkit's log: dump, verify, export" {
+    mkdir -p data/data data/wal/db/autogen/1
+    cp "$golden/log/types.log" data/wal/db/autogen/1/000000001.log
+    run tsm-inspect dump data/wal/db/autogen/1/000000001.log
+    echo "$output"
+    [ "${#lines[@]}" -eq 7 ]
+    [ "${lines[0]}" = $'sequence\tkey\tentry\ttype\tvalues\tfirst\tlast' ]
+    [ "${lines[2]}" = $'1\tall,z=1,a=2#!~#i\twrite\tinteger\t1\t1970-01-01T00:00:00.000000001Z\t1970-01-01T00:00:00.000000001Z' ]
+    run --separate-stderr tsm-inspect export data
+    [ "${#lines[@]}" -eq 3 ]
+    [ "${lines[1]}" = 'all,a=2,z=1 b=true,f=-0.5,i=-9223372036854775808i 1' ]
+    run --separate-stderr tsm-inspect report -f json data
+    [ "$(jq -r '.measurements[0].series' <<<"$output")" = 1 ]
+
+    cp "$golden/log/deletes.log" 000000007.log
+    run tsm-inspect dump 000000007.log
+    echo "$output"
+    grep -q $'^3\tnone#!~#f\tdelete\t\t0\t1970-01-01T00:00:00Z\t1970-01-01T00:00:00.000000001Z$' <<<"$output"
+    cp "$golden/log/bad-payload.log" data/wal/db/autogen/1/000000001.log
+    run tsm-inspect verify data
+    echo "$output"
+    [ "$status" -eq 5 ]
+    [[ $output == *"data/wal/db/autogen/1/000000001.log: offset "*": a record whose checksum does not match"* ]]
+    for command in dump export; do
+        operand=data
+        [ $command = export ] || operand=data/wal/db/autogen/1/000000001.log
+        run --separate-stderr tsm-inspect $command $operand
+        [ "$status" -eq 5 ]
+        run --separate-stderr tsm-inspect $command --skip-corrupt $operand
+        echo "$output"
+        [ "$status" -eq 5 ]
+        [[ $stderr == *"a record whose checksum does not match"* ]]
+        [ "$(grep -c cpu,host=a <<<"$output")" -eq 2 ]
+    done
+    cp "$golden/log/torn.log" data/wal/db/autogen/1/000000001.log
+    run --separate-stderr tsm-inspect dump data/wal/db/autogen/1/000000001.log
+    [ "$status" -eq 0 ]
+    [[ $stderr == *"note: data/wal/db/autogen/1/000000001.log: the last record is cut short"* ]]
+}
+
 @test "dump and report: damage ends with 5; --skip-corrupt shows the rest and still exits 5" {
     sealed 000000001-000000001.tsm
     sealed 000000002-000000001.tsm

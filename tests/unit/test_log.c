@@ -469,6 +469,92 @@ static void a_log_alone_is_a_source(void **state)
     tsm_buf_release(&s);
 }
 
+/* ---- golden files (golden/make_log.py) ---- */
+
+#define GOLDEN "tests/unit/golden/log/"
+
+static void read_file(const char *path, struct tsm_buf *out)
+{
+    struct tsm_err err;
+    tsm_buf_reset(out);
+    if (tsm_fs_read_file(&tsm_fs_posix, path, 1 << 20, out, &err) != TSM_OK)
+        fail_msg("%s", err.msg);
+}
+
+/* NAME.log has in it what NAME.txt says: keys with their values, then, behind "! ", faults. */
+static void check_golden(const char *name)
+{
+    struct tsm_buf path = {0}, segment = {0}, text = {0}, content = {0}, reports = {0};
+    tsm_buf_printf(&path, GOLDEN "%s.log", name);
+    read_file(tsm_buf_cstr(&path), &segment);
+    put("000000001.log", &segment);
+    tsm_buf_reset(&path);
+    tsm_buf_printf(&path, GOLDEN "%s.txt", name);
+    read_file(tsm_buf_cstr(&path), &text);
+    for (char *p = tsm_buf_cstr(&text), *end; (end = strchr(p, '\n')); p = end + 1) {
+        *end = 0;
+        if (*p == '!')
+            tsm_buf_printf(&reports, "000000001.log: %s\n", p + 2);
+        else
+            tsm_buf_printf(&content, "%s\n", p);
+    }
+    assert_int_equal(reports.len > 0, strncmp(name, "bad-", 4) == 0);
+    print_message("# %s\n", name);
+    expect(tsm_buf_cstr(&content), tsm_buf_cstr(&reports));
+    tsm_buf_release(&path);
+    tsm_buf_release(&segment);
+    tsm_buf_release(&text);
+    tsm_buf_release(&content);
+    tsm_buf_release(&reports);
+}
+
+static void golden_segments(void **state)
+{
+    (void)state;
+    struct tsm_names names;
+    size_t n = 0;
+    assert_int_equal(tsm_fs_list(&tsm_fs_posix, GOLDEN, &names, NULL), TSM_OK);
+    for (size_t i = 0; i < names.n; i++) {
+        char *dot = strrchr(names.names[i], '.');
+        if (strcmp(dot, ".log") != 0)
+            continue;
+        *dot = 0;
+        check_golden(names.names[i]);
+        n++;
+    }
+    assert_int_equal(n, 23);
+    tsm_names_release(&names);
+}
+
+/* What is written is, byte for byte, what the format page says; how LZ4 packs is its own affair. */
+static void golden_bytes_are_written(void **state)
+{
+    (void)state;
+    struct tsm_buf golden = {0}, s = {0};
+    read_file(GOLDEN "types.log", &golden);
+    add_points(&s, 1,
+               "all,z=1,a=2 f=-0.5,i=-9223372036854775808i,b=true 1\n"
+               "all,a=2,z=1 s=\"a \\\"word\\\"\",u=18446744073709551615u -9223372036854775806\n"
+               "all,a=2,z=1 u=0u,b=false,s=\"\" 9223372036854775806\n");
+    struct tsm_wal_reader a = {.p = golden.data, .len = golden.len}, b = {.p = s.data, .len = s.len};
+    struct tsm_wal_record x, y;
+    assert_int_equal(tsm_wal_next(&a, &x, NULL), TSM_OK);
+    assert_int_equal(tsm_wal_next(&b, &y, NULL), TSM_OK);
+    assert_true(tsm_str_eq(x.payload, y.payload));
+    tsm_buf_reset(&s);
+    tsm_wal_encode(&s, x.kind, x.sequence, tsm_str(x.payload.p, 8)); /* too short to pack */
+    assert_int_equal(s.len, TSM_WAL_HEADER + 8);
+    tsm_wal_reader_release(&a);
+    tsm_wal_reader_release(&b);
+    read_file(GOLDEN "deletes.log", &golden);
+    tsm_buf_reset(&s);
+    add_points(&s, 1, "cpu,host=a load=0.5 1\n");
+    add_points(&s, 2, "cpu,host=a load=1 2\n");
+    assert_memory_equal(s.data, golden.data, s.len);
+    tsm_buf_release(&golden);
+    tsm_buf_release(&s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_temp, remove_temp)
 
 int main(void)
@@ -486,6 +572,8 @@ int main(void)
         TEST(segments_vanish),
         TEST(every_failing_call_is_reported),
         TEST(a_log_alone_is_a_source),
+        TEST(golden_segments),
+        TEST(golden_bytes_are_written),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tsm_buf_release(&reported);

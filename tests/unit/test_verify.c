@@ -339,6 +339,51 @@ static void a_failing_disk_is_said(void **state)
         tsm_free(paths[i]);
 }
 
+/* Each record of each of our segments, and the sequence across them. */
+static void our_log_is_verified(void **state)
+{
+    (void)state;
+    assert_int_equal(tsm_fs_make_dirs(&tsm_fs_posix, in_temp("log"), NULL), TSM_OK);
+    copy(GOLDEN "log/compressed.log", in_temp("log/000000041.log"));
+    assert_clean(in_temp("log"));
+    assert_int_equal(found.stats.segments, 1);
+    copy(GOLDEN "log/torn.log", in_temp("log/000000042.log"));
+    copy(GOLDEN "log/bad-float.log", in_temp("log/000000043.log"));
+    copy(GOLDEN "log/bad-delete.log", in_temp("log/000000043.log.bad"));
+    assert_int_equal(verify(in_temp("log")), TSM_OK);
+    assert_int_equal(found.stats.segments, 3);
+    assert_int_equal(found.n, 5);
+    assert_finding(0, TSM_FINDING_NOTE, in_temp("log/000000043.log.bad"),
+                   ": a damaged segment that was set aside");
+    assert_finding(1, TSM_FINDING_FAULT, in_temp("log/000000042.log"),
+                   ": record at offset 0: sequence 1 comes after 42");
+    assert_finding(2, TSM_FINDING_NOTE, in_temp("log/000000042.log"), ": the last record is cut short, ");
+    assert_finding(3, TSM_FINDING_FAULT, in_temp("log/000000043.log"),
+                   ": record at offset 0: sequence 1 comes after 1");
+    assert_finding(4, TSM_FINDING_FAULT, in_temp("log/000000043.log"), "a float that is no number");
+    assert_int_equal(verify(in_temp("log/000000043.log")), TSM_OK);
+    assert_int_equal(found.n, 1);
+    assert_int_equal(tsm_fs_remove_tree(&tsm_fs_posix, in_temp("log"), NULL), TSM_OK);
+
+    /* what readers leave out is a fault, and nothing else is: but a type that changes, which needs the files to tell */
+    struct tsm_names names;
+    assert_int_equal(tsm_fs_list(&tsm_fs_posix, GOLDEN "log", &names, NULL), TSM_OK);
+    for (size_t i = 0; i < names.n; i++) {
+        if (!strstr(names.names[i], ".log"))
+            continue;
+        char path[300];
+        snprintf(path, sizeof path, "%s/000000001.log", temp_dir);
+        char *golden = tsm_path_join(GOLDEN "log", names.names[i]);
+        copy(golden, path);
+        tsm_free(golden);
+        assert_int_equal(verify(path), TSM_OK);
+        bool bad = strncmp(names.names[i], "bad-", 4) == 0 && strcmp(names.names[i], "bad-type.log") != 0;
+        if ((found.stats.faults > 0) != bad)
+            fail_msg("%s: %zu faults", names.names[i], (size_t)found.stats.faults);
+    }
+    tsm_names_release(&names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +395,7 @@ int main(void)
         cmocka_unit_test(nothing_to_verify_is_an_error),
         cmocka_unit_test(a_closed_output_stops_the_run),
         cmocka_unit_test(a_failing_disk_is_said),
+        cmocka_unit_test(our_log_is_verified),
     };
     return cmocka_run_group_tests(tests, make_temp, remove_temp);
 }
