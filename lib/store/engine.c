@@ -399,11 +399,16 @@ int tsm_engine_keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *
         return TSM_OK;
     if (bytes + e->frozen_bytes >= budget && tsm_engine_is_flushing(e)) {
         e->stats.waits++;
-        int rc = tsm_engine_wait(e, err);
+        int rc = tsm_engine_wal_sync(e, err);
+        if (rc == TSM_OK)
+            rc = tsm_engine_wait(e, err);
         if (rc != TSM_OK)
             return rc;
     }
-    return bytes < budget / 3 * 2 ? TSM_OK : tsm_engine_freeze(e, err);
+    if (bytes < budget / 3 * 2)
+        return TSM_OK;
+    int rc = tsm_engine_is_flushing(e) ? tsm_engine_wal_sync(e, err) : TSM_OK;
+    return rc == TSM_OK ? tsm_engine_freeze(e, err) : rc;
 }
 
 /* Waits until the disk has room for what is in memory and the reserve. Before it stops taking in, it writes out

@@ -142,6 +142,8 @@ int tsm_engine_replay(struct tsm_engine *e, struct tsm_err *err);
 
 /* Writes a batch into the memtable and into the log. */
 int tsm_engine_wal_write(struct tsm_engine_writing *w, struct tsm_err *err);
+/* fsyncs what has been logged: also before the writer has to wait for something. */
+int tsm_engine_wal_sync(struct tsm_engine *e, struct tsm_err *err);
 /* What is due by the clock: an fsync of the log, a flush. */
 int tsm_engine_wal_tick(struct tsm_engine *e, struct tsm_err *err);
 /* The active memtable is about to be frozen. */

@@ -83,6 +83,30 @@ static int open_logs(struct tsm_engine_writing *w, size_t from, size_t *to, stru
     return rc == TSM_OK ? tsm_engine_save_meta(e, err) : rc;
 }
 
+/* ---- fsyncs ---- */
+
+int tsm_engine_wal_sync(struct tsm_engine *e, struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    if (!e->wal.unsynced_since)
+        return TSM_OK;
+    for (size_t i = 0; i < e->nshards && rc == TSM_OK; i++) {
+        if (!e->shards[i]->wal || tsm_shard_wal_unsynced(e->shards[i]->wal) == 0)
+            continue;
+        rc = tsm_shard_wal_sync(e->shards[i]->wal, err);
+        e->stats.log_syncs++;
+    }
+    if (rc != TSM_OK)
+        return rc;
+    e->wal.unsynced_since = 0;
+    pthread_mutex_lock(&e->mutex);
+    e->durable_mark = e->mark;
+    if (e->stats.durable_rows < e->wal.rows)
+        e->stats.durable_rows = e->wal.rows;
+    pthread_mutex_unlock(&e->mutex);
+    return TSM_OK;
+}
+
 /* ---- appending ---- */
 
 static void take(struct tsm_engine *e, struct tsm_engine_shard *s, size_t point)
@@ -136,9 +160,19 @@ static int append(struct tsm_engine *e, struct tsm_engine_shard *s, const struct
     tsm_batch_encode(e->wal.encoder, points, s->taken, s->ntaken, &e->wal.payload);
     struct tsm_err cause = {0};
     int rc;
-    do
+    for (;;) {
         rc = tsm_shard_wal_append(s->wal, tsm_buf_view(&e->wal.payload), remove_active, &r, &cause);
-    while (rc == TSM_ENOSPC && tsm_room_wait_after(&e->room, &cause));
+        if (rc != TSM_ENOSPC)
+            break;
+        struct tsm_err failed;
+        if (tsm_engine_wal_sync(e, &failed) != TSM_OK) { /* what came before does not have to wait for room */
+            cause = failed;
+            rc = failed.code;
+            break;
+        }
+        if (!tsm_room_wait_after(&e->room, &cause))
+            break;
+    }
     if (s->deleted_from)
         write_again(e, points, s);
     if (rc != TSM_OK) {
@@ -216,26 +250,6 @@ int tsm_engine_wal_write(struct tsm_engine_writing *w, struct tsm_err *err)
 
 /* ---- by the clock ---- */
 
-static int sync_logs(struct tsm_engine *e, struct tsm_err *err)
-{
-    int rc = TSM_OK;
-    for (size_t i = 0; i < e->nshards && rc == TSM_OK; i++) {
-        if (!e->shards[i]->wal || tsm_shard_wal_unsynced(e->shards[i]->wal) == 0)
-            continue;
-        rc = tsm_shard_wal_sync(e->shards[i]->wal, err);
-        e->stats.log_syncs++;
-    }
-    if (rc != TSM_OK)
-        return rc;
-    e->wal.unsynced_since = 0;
-    pthread_mutex_lock(&e->mutex);
-    e->durable_mark = e->mark;
-    if (e->stats.durable_rows < e->wal.rows)
-        e->stats.durable_rows = e->wal.rows;
-    pthread_mutex_unlock(&e->mutex);
-    return TSM_OK;
-}
-
 int tsm_engine_wal_tick(struct tsm_engine *e, struct tsm_err *err)
 {
     bool empty = tsm_memtable_empty(e->active);
@@ -245,7 +259,7 @@ int tsm_engine_wal_tick(struct tsm_engine *e, struct tsm_err *err)
         return TSM_OK;
     int64_t now = tsm_monotonic();
     if (e->wal.unsynced_since && now - e->wal.unsynced_since >= e->wal.sync_interval) {
-        int rc = sync_logs(e, err);
+        int rc = tsm_engine_wal_sync(e, err);
         if (rc != TSM_OK)
             return rc;
     }

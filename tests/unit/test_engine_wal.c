@@ -580,6 +580,61 @@ static void check_acknowledged(long at)
             }
 }
 
+struct full_disk {
+    struct faulty_fs f;
+    struct tsm_engine *engine;
+    uint64_t durable_rows; /* when the wait began */
+    int waits;
+};
+
+static bool make_room(void *ctx, enum tsm_room_event event, const char *message)
+{
+    struct full_disk *d = ctx;
+    struct tsm_engine_stats st;
+    if (event == TSM_ROOM_NONE) {
+        tsm_engine_stats(d->engine, &st);
+        d->durable_rows = st.durable_rows;
+        assert_non_null(strstr(message, ".log: No space left on device"));
+    }
+    d->f.fail_at = 0;
+    d->waits++;
+    return true;
+}
+
+/* What came before is made durable at once; what does not fit waits, and goes on by itself. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct full_disk d = {0};
+    struct tsm_engine_options opt = wal_options();
+    struct rejected rejected = {0};
+    struct tsm_err err;
+    memset(model, 0, sizeof model);
+    seed = 700;
+    faulty_fs_init(&d.f);
+    d.f.kinds = FAULTY_WRITE;
+    d.f.error = ENOSPC;
+    d.f.for_good = true;
+    opt.room = make_room;
+    opt.room_ctx = &d;
+    assert_int_equal(tsm_engine_open(&d.f.fs, &opt, &d.engine, &err), TSM_OK);
+    for (int part = 1; part <= 2; part++) {
+        struct tsm_buf text = {0};
+        put_lines(&text, model, 100);
+        d.f.calls = 0;
+        d.f.fail_at = part == 2;
+        d.f.short_write = part == 2 ? 50 : 0;
+        if (write_text(d.engine, tsm_buf_view(&text), &rejected, &err) != TSM_OK)
+            fail_msg("%s", err.msg);
+        tsm_buf_release(&text);
+    }
+    assert_int_equal(d.durable_rows, 100);
+    assert_true(d.waits >= 2);
+    tsm_engine_close(d.engine);
+    tsm_engine_close(open_engine(&opt));
+    check_grid();
+}
+
 /* Writes until something fails. */
 static int live(const struct tsm_fs *fs, bool sync_at_last, struct tsm_err *err)
 {
@@ -670,6 +725,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_of_an_unknown_shard, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_marks, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_flush_interval, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_full_disk, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_every_call_fails_once, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_disk_fails_from_some_call_on, make_temp, remove_temp),
     };
