@@ -465,6 +465,10 @@ int tsm_shard_wal_freeze(struct tsm_shard_wal *w, uint32_t *covered, uint64_t *s
 {
     pthread_mutex_lock(&w->mutex);
     int rc = catch_up(w, false, remove, ctx, err);
+    /* What the flush writes is in the log, durably, before it is in files: a replay repeats the deletes of the log over
+     * those files, and then what was written after them. */
+    if (rc == TSM_OK)
+        rc = sync_all(w, err);
     if (rc == TSM_OK) {
         w->ended = true;
         w->frozen = true;

@@ -47,7 +47,7 @@ uint64_t tsm_shard_wal_unsynced(struct tsm_shard_wal *w); /* bytes */
 uint64_t
 tsm_shard_wal_last_size(const struct tsm_shard_wal *w); /* bytes of the record that was appended last */
 
-/* The memtable is frozen: ends the segment, calls remove for what others have deleted so far. *covered is the number of the last
+/* The memtable is frozen: fsyncs and ends the segment, calls remove for what others have deleted so far. *covered is the number of the last
  * segment that belongs to the frozen memtable, *sequence that of the last record it has seen. */
 int tsm_shard_wal_freeze(struct tsm_shard_wal *w, uint32_t *covered, uint64_t *sequence,
                          tsm_wal_remove_fn *remove, void *ctx, struct tsm_err *err);
