@@ -57,6 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     if (c != TSM_OK && c != TSM_ECORRUPT)
         abort();
     struct tsm_values v = {0};
+    for (size_t i = 0; c == TSM_OK && i < r->norigins; i++)
+        sum += r->origins[i].name.level + r->origins[i].size + r->origins[i].digest;
+    sum += c == TSM_OK ? tsm_reader_digest(r) : 0;
+    if (c == TSM_OK && r->norigins && !r->sealed)
+        abort();
     for (size_t i = 0; c == TSM_OK && i < r->nkeys; i++)
         read_key(r, i, &v);
     tsm_values_release(&v);

@@ -113,7 +113,19 @@ static inline void image_repair_blocks(struct image *f, uint64_t at)
     }
 }
 
-/* what: 1 header, 2 footer, 4 checksums of the blocks that the index names, 8 the seal. */
+/* Makes the digest of the origins right that end at `end`, where there are any. */
+static inline void image_repair_origins(struct image *f, uint64_t end)
+{
+    for (uint64_t n = 20 + 24; n <= end; n += 24) {
+        uint8_t *p = f->p + end - n;
+        if (memcmp(p, "TSMFROM1", 8) == 0) {
+            tsm_put_be64(p + n - 8, XXH3_64bits(p, n - 8));
+            return;
+        }
+    }
+}
+
+/* what: 1 header, 2 footer, 4 checksums of the blocks that the index names, 8 the seal, 16 the origins. */
 static inline void image_repair(struct image *f, uint8_t what)
 {
     if (f->n < 32)
@@ -127,6 +139,8 @@ static inline void image_repair(struct image *f, uint8_t what)
         return;
     if (what & 4)
         image_repair_blocks(f, index);
+    if (what & 16)
+        image_repair_origins(f, index - 16);
     if (what & 8)
         tsm_put_be64(f->p + index - 8, XXH3_64bits(f->p + index, f->n - index));
 }

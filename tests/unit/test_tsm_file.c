@@ -170,6 +170,16 @@ static int add_block(struct tsm_writer *w, const char *key, const struct tsm_val
     return r;
 }
 
+static bool with_origins; /* files are written with them */
+static size_t index_memory = SIZE_MAX;
+
+static const struct tsm_origin some_origins[] = {
+    {{1, 1}, 1000, 0x0123456789abcdef},
+    {{2, 7}, 1ull << 40, 5},
+    {{UINT32_MAX, UINT32_MAX}, UINT64_MAX, UINT64_MAX},
+};
+enum { ORIGINS = 3 };
+
 /* Writes keys * BLOCKS blocks; the writer's answer. */
 static int write_file(const struct tsm_fs *fs, const char *to, int keys, int64_t n, struct tsm_err *err)
 {
@@ -178,6 +188,9 @@ static int write_file(const struct tsm_fs *fs, const char *to, int keys, int64_t
     int r = tsm_writer_open(fs, to, &w, err);
     if (r != TSM_OK)
         return r;
+    if (with_origins)
+        tsm_writer_origins(w, some_origins, ORIGINS);
+    tsm_writer_limit_memory(w, index_memory);
     for (int i = 0; i < keys && r == TSM_OK; i++) {
         char key[64];
         key_text(key, sizeof key, i);
@@ -315,6 +328,114 @@ static void copied_blocks_give_the_same_file(void **state)
     assert_memory_equal(c->map.data, r->map.data, r->map.size);
     tsm_reader_close(c);
     tsm_reader_close(r);
+}
+
+static void origins_come_back(void **state)
+{
+    (void)state;
+    struct tsm_err err;
+    with_origins = true;
+    assert_int_equal(write_file(&tsm_fs_posix, path, 5, 10, &err), TSM_OK);
+    with_origins = false;
+    struct tsm_reader *r = open_file(path);
+    assert_true(r->sealed);
+    assert_int_equal(r->norigins, ORIGINS);
+    for (size_t i = 0; i < ORIGINS; i++) {
+        assert_int_equal(r->origins[i].name.generation, some_origins[i].name.generation);
+        assert_int_equal(r->origins[i].name.level, some_origins[i].name.level);
+        assert_true(r->origins[i].size == some_origins[i].size);
+        assert_true(r->origins[i].digest == some_origins[i].digest);
+    }
+    uint64_t index = r->index_offset;
+    assert_true(tsm_reader_digest(r) == XXH3_64bits(r->map.data + index, r->map.size - index));
+    tsm_reader_close(r);
+    r = open_file(GOLDEN "influxd-types.tsm");
+    assert_int_equal(r->norigins, 0);
+    assert_true(tsm_reader_digest(r) ==
+                XXH3_64bits(r->map.data + r->index_offset, r->map.size - r->index_offset));
+    tsm_reader_close(r);
+}
+
+static void assert_same_file(const char *a, const char *b)
+{
+    struct tsm_buf x = {0}, y = {0};
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, a, 1 << 26, &x, NULL), TSM_OK);
+    assert_int_equal(tsm_fs_read_file(&tsm_fs_posix, b, 1 << 26, &y, NULL), TSM_OK);
+    assert_int_equal(x.len, y.len);
+    assert_memory_equal(x.data, y.data, x.len);
+    tsm_buf_release(&x);
+    tsm_buf_release(&y);
+}
+
+/* An index that does not fit its memory takes a way through a second file; the result is the same. */
+static void an_index_may_spill(void **state)
+{
+    (void)state;
+    struct tsm_err err;
+    char other[110], spill[140], tmp[120];
+    snprintf(other, sizeof other, "%s/000000007-000000002.tsm", temp_dir);
+    snprintf(spill, sizeof spill, "%s.index.tmp", other);
+    snprintf(tmp, sizeof tmp, "%s.tmp", other);
+    assert_int_equal(write_file(&tsm_fs_posix, path, 9000, 2, &err), TSM_OK);
+    static const size_t limits[] = {0, 1, 100, 5000, 300000, 1 << 20};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        index_memory = limits[i];
+        assert_int_equal(write_file(&tsm_fs_posix, other, 9000, 2, &err), TSM_OK);
+        assert_same_file(path, other);
+        assert_false(tsm_fs_exists(&tsm_fs_posix, spill));
+        assert_int_equal(tsm_fs_remove(&tsm_fs_posix, other, NULL), TSM_OK);
+    }
+    index_memory = SIZE_MAX;
+
+    /* Abandoned, it leaves nothing; and what it takes of memory stays small. */
+    struct tsm_writer *w;
+    uint8_t block[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    assert_int_equal(tsm_writer_open(&tsm_fs_posix, other, &w, &err), TSM_OK);
+    tsm_writer_limit_memory(w, 10000);
+    for (int i = 0; i < 5000; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "key %06d", i);
+        assert_int_equal(tsm_writer_block(w, tsm_str_of(key), TSM_FLOAT, 1, 1, block, sizeof block, &err),
+                         TSM_OK);
+        assert_true(tsm_writer_memory(w) < 10000 + (1 << 20));
+    }
+    assert_true(tsm_fs_exists(&tsm_fs_posix, spill));
+    assert_int_equal(tsm_writer_size(w), 5 + 5000 * 12 + 16 + 5000 * (5 + 10 + 28) + 8);
+    tsm_writer_abandon(w);
+    assert_false(tsm_fs_exists(&tsm_fs_posix, spill));
+    assert_false(tsm_fs_exists(&tsm_fs_posix, tmp));
+    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, path, NULL), TSM_OK);
+}
+
+static void a_finished_file_can_be_looked_at_first(void **state)
+{
+    (void)state;
+    struct tsm_err err;
+    struct tsm_writer *w;
+    const char *tmp;
+    char copy[150];
+    uint8_t block[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int install = 0; install < 2; install++) {
+        assert_int_equal(tsm_writer_open(&tsm_fs_posix, path, &w, &err), TSM_OK);
+        assert_int_equal(tsm_writer_finish(w, &tmp, &err), TSM_ELIMIT); /* there is nothing in it */
+        assert_int_equal(tsm_writer_block(w, TSM_STR("k"), TSM_FLOAT, 1, 1, block, sizeof block, &err),
+                         TSM_OK);
+        uint64_t size = tsm_writer_size(w);
+        assert_int_equal(tsm_writer_finish(w, &tmp, &err), TSM_OK);
+        snprintf(copy, sizeof copy, "%s", tmp);
+        struct tsm_reader *r = open_file(tmp);
+        assert_int_equal(r->nkeys, 1);
+        assert_int_equal(r->map.size, size);
+        tsm_reader_close(r);
+        assert_false(tsm_fs_exists(&tsm_fs_posix, path));
+        if (install)
+            assert_int_equal(tsm_writer_install(w, &err), TSM_OK);
+        else
+            tsm_writer_abandon(w);
+        assert_int_equal(tsm_fs_exists(&tsm_fs_posix, path), install);
+        assert_false(tsm_fs_exists(&tsm_fs_posix, copy));
+    }
+    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, path, NULL), TSM_OK);
 }
 
 static void the_writer_refuses_disorder(void **state)
@@ -523,6 +644,16 @@ static void every_cut_is_detected(void **state)
     }
 }
 
+/* The same of a file that names its origins. */
+static void damaged_origins_are_detected(void **state)
+{
+    with_origins = true;
+    every_flipped_bit_is_detected(state);
+    every_changed_byte_is_detected(state);
+    every_cut_is_detected(state);
+    with_origins = false;
+}
+
 static uint64_t index_of_image(void)
 {
     return tsm_get_be64(image.data + image.len - 8);
@@ -686,6 +817,48 @@ static void the_frame_is_checked(void **state)
     tsm_reader_close(r);
 }
 
+/* Origins that their own checksum confirms, under a seal that fits, and yet are none. */
+static void lying_origins_are_detected(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at, width;
+        uint64_t value;
+        const char *cause;
+    } faults[] = {
+        {0, 1, 'X', "neither a block nor a seal before the index"},
+        {8, 4, 0, "origins: their number does not fit their size"},
+        {8, 4, ORIGINS - 1, "origins: their number does not fit their size"},
+        {8, 4, ORIGINS + 1, "origins: their number does not fit their size"},
+        {8, 4, UINT32_MAX, "origins: their number does not fit their size"},
+        {20, 1, 77, NULL}, /* another origin: nothing can tell */
+    };
+    enum { SIZE = TSM_ORIGINS_SIZE + ORIGINS * TSM_ORIGIN_SIZE };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        with_origins = true;
+        make_small_image();
+        with_origins = false;
+        uint8_t *p = image.data + index_of_image() - TSM_SEAL_SIZE - SIZE;
+        for (size_t b = 0; b < faults[i].width; b++)
+            p[faults[i].at + b] = (uint8_t)(faults[i].value >> (8 * (faults[i].width - 1 - b)));
+        assert_image_corrupt(i == 0 ? faults[i].cause : "origins: ");
+        tsm_put_be64(p + SIZE - 8, XXH3_64bits(p, SIZE - 8));
+        if (faults[i].cause)
+            assert_image_corrupt(faults[i].cause);
+        else
+            assert_int_equal(read_image(NULL), TSM_OK);
+    }
+    /* Without a seal behind them they are a fault. */
+    with_origins = true;
+    make_small_image();
+    with_origins = false;
+    uint64_t index = index_of_image();
+    memmove(image.data + index - 16, image.data + index, image.len - index);
+    image.len -= 16;
+    tsm_put_be64(image.data + image.len - 8, index - 16);
+    assert_image_corrupt("neither a block nor a seal before the index");
+}
+
 /* The checksum is right, the block is not. */
 static void damage_under_a_right_checksum_is_detected(void **state)
 {
@@ -719,6 +892,7 @@ static void a_failing_disk_leaves_nothing_behind(void **state)
     char to[110], tmp[120];
     snprintf(to, sizeof to, "%s/000000005-000000001.tsm", temp_dir);
     snprintf(tmp, sizeof tmp, "%s.tmp", to);
+    assert_int_equal(tsm_fs_remove(&tsm_fs_posix, to, NULL), TSM_OK);
     struct faulty_fs f;
     faulty_fs_init(&f);
     f.kinds = FAULTY_ALL & ~(unsigned)FAULTY_UNLINK;
@@ -733,8 +907,10 @@ static void a_failing_disk_leaves_nothing_behind(void **state)
             break;
         }
         assert_false(tsm_fs_exists(&tsm_fs_posix, tmp));
-        if (r == TSM_OK) /* closing the directory failed, after everything was fsynced */
+        if (r == TSM_OK) { /* closing the directory failed, or a spilled index that has been read back */
+            assert_int_equal(tsm_fs_remove(&tsm_fs_posix, to, NULL), TSM_OK);
             continue;
+        }
         failures++;
         assert_int_equal(r, TSM_ENOSPC);
         assert_non_null(strstr(err.msg, "No space left on device"));
@@ -747,6 +923,8 @@ static void a_failing_disk_leaves_nothing_behind(void **state)
     assert_in_range(failures, 6, 100);
     struct tsm_reader *r = open_file(to);
     tsm_reader_close(r);
+    if (index_memory != SIZE_MAX)
+        return;
 
     f.fail_at = 0;
     f.short_write = 1000;
@@ -771,6 +949,16 @@ static void a_failing_disk_leaves_nothing_behind(void **state)
     tsm_reader_close(r);
 }
 
+static void a_failing_disk_leaves_nothing_of_a_spilled_index(void **state)
+{
+    index_memory = 500;
+    a_failing_disk_leaves_nothing_behind(state);
+    index_memory = SIZE_MAX;
+    char spill[140];
+    snprintf(spill, sizeof spill, "%s/000000005-000000001.tsm.index.tmp", temp_dir);
+    assert_false(tsm_fs_exists(&tsm_fs_posix, spill));
+}
+
 static int release_image(void **state)
 {
     tsm_buf_release(&image);
@@ -783,17 +971,23 @@ int main(void)
         cmocka_unit_test(names_are_formatted_and_parsed),
         cmocka_unit_test(files_come_back),
         cmocka_unit_test(copied_blocks_give_the_same_file),
+        cmocka_unit_test(origins_come_back),
+        cmocka_unit_test(an_index_may_spill),
+        cmocka_unit_test(a_finished_file_can_be_looked_at_first),
         cmocka_unit_test(the_writer_refuses_disorder),
         cmocka_unit_test(influxd_files_are_read),
         cmocka_unit_test(tombstones_beside_a_file_are_loaded),
         cmocka_unit_test(every_flipped_bit_is_detected),
         cmocka_unit_test(every_changed_byte_is_detected),
         cmocka_unit_test(every_cut_is_detected),
+        cmocka_unit_test(damaged_origins_are_detected),
+        cmocka_unit_test(lying_origins_are_detected),
         cmocka_unit_test(lying_numbers_are_detected),
         cmocka_unit_test(each_fault_has_its_message),
         cmocka_unit_test(the_frame_is_checked),
         cmocka_unit_test(damage_under_a_right_checksum_is_detected),
         cmocka_unit_test(a_failing_disk_leaves_nothing_behind),
+        cmocka_unit_test(a_failing_disk_leaves_nothing_of_a_spilled_index),
     };
     return cmocka_run_group_tests(tests, make_path, release_image);
 }
