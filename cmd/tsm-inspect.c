@@ -1,4 +1,4 @@
-/* cmd/tsm-inspect.c: verify, dump, export, report, diff: what one needs to trust a binary format. */
+/* cmd/tsm-inspect.c: verify, dump, export, report, diff, repair: what one needs to trust a binary format. */
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +27,8 @@ static const struct tsm_option options[] = {
      NULL, NULL, &in.skip_corrupt},
     {'e', "exit-status", TSM_OPT_FLAG, NULL, "diff: exit with status 4 when there is no difference", NULL,
      NULL, &in.exit_status},
+    {'n', "dry-run", TSM_OPT_FLAG, NULL, "repair: say what would be done, change nothing", NULL, NULL,
+     &in.dry_run},
     TSM_OPT_JOBS(&in.common),
     TSM_OPT_CONFIG(&in.common),
     TSM_OPT_SUMMARY(&in.common),
@@ -36,7 +38,7 @@ static const struct tsm_option options[] = {
 
 static const struct tsm_program program = {
     .name = "tsm-inspect",
-    .synopsis = "[OPTION]... verify|dump|export|report|diff [DIR|FILE]...",
+    .synopsis = "[OPTION]... verify|dump|export|report|diff|repair [DIR|FILE]...",
     .summary = "Prove, show and export what is in TSM files.",
     .details =
         "commands:\n"
@@ -48,6 +50,7 @@ static const struct tsm_program program = {
         "  diff A B  points that B has and A has not, or with another value, as line protocol: what has to "
         "be\n"
         "            written into A to bring it up to B\n"
+        "  repair    write damaged files anew with all that checks; the damaged ones are kept as *.bad\n"
         "\n"
         "An operand is a data directory, any directory with TSM files, or a file; without one it is\n"
         "the data directory of -d.\n"
@@ -60,7 +63,9 @@ static const struct tsm_program program = {
         "  tsm-inspect report -f json data | jq '.tags[0]'\n"
         "  tsm-inspect diff -b db data backup | tsm-ingest -d data -b db\n"
         "\n"
-        "exit status: 0 done, 1 failed, 2 wrong usage, 4 no difference (diff -e), 5 damage found\n",
+        "exit status: 0 done, 1 failed, 2 wrong usage, 4 no difference (diff -e), 5 damage\n"
+        "found, or not repaired without a loss, 75 a writer or a compaction is at work where repair has to "
+        "be\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &in.common,
@@ -71,7 +76,7 @@ static const struct command {
     int (*run)(struct tsm_inspect *in, int *status, struct tsm_err *err);
 } commands[] = {
     {"verify", tsm_inspect_verify}, {"dump", tsm_inspect_dump}, {"export", tsm_inspect_export},
-    {"report", tsm_inspect_report}, {"diff", tsm_inspect_diff},
+    {"report", tsm_inspect_report}, {"diff", tsm_inspect_diff}, {"repair", tsm_inspect_repair},
 };
 
 static const struct command *find_command(const char *name)
@@ -98,6 +103,7 @@ static void check_options(const struct command *c)
     refuse(c, "end", in.end, "export");
     refuse(c, "header", in.header, "export and diff");
     refuse(c, "exit-status", in.exit_status, "diff");
+    refuse(c, "dry-run", in.dry_run, "repair");
     refuse(c, "top", in.top, "report");
     refuse(c, "skip-corrupt", in.skip_corrupt, "dump, export, report and diff");
 }
@@ -107,10 +113,11 @@ int main(int argc, char **argv)
     tsm_program_start();
     int first = tsm_options_parse(&program, argc, argv);
     if (first == argc)
-        tsm_usage(&program, "no command given: verify, dump, export, report or diff");
+        tsm_usage(&program, "no command given: verify, dump, export, report, diff or repair");
     const struct command *command = find_command(argv[first]);
     if (!command)
-        tsm_usage(&program, "unknown command '%s': verify, dump, export, report or diff", argv[first]);
+        tsm_usage(&program, "unknown command '%s': verify, dump, export, report, diff or repair",
+                  argv[first]);
     check_options(command);
     in.program = &program;
     in.fs = &tsm_fs_posix;

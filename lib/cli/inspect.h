@@ -17,7 +17,7 @@ struct tsm_inspect {
     const char *start, *end;
     uint64_t top;
     unsigned jobs; /* filled by tsm_inspect_start() */
-    bool blocks, header, skip_corrupt, exit_status;
+    bool blocks, header, skip_corrupt, exit_status, dry_run;
     char **operands;
     size_t noperands;
     struct tsm_output out;
@@ -33,6 +33,7 @@ int tsm_inspect_verify(struct tsm_inspect *in, int *status, struct tsm_err *err)
 int tsm_inspect_dump(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_export(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_diff(struct tsm_inspect *in, int *status, struct tsm_err *err);
+int tsm_inspect_repair(struct tsm_inspect *in, int *status, struct tsm_err *err);
 int tsm_inspect_report(struct tsm_inspect *in, int *status, struct tsm_err *err);
 
 /* The database of -b; one that only TSM_DB names does not concern an operand that has no databases. */

@@ -507,3 +507,42 @@ m,t=a g="x y" 1' ]
     run tsm-inspect report -e a
     [ "$status" -eq 2 ]
 }
+
+@test "repair: what checks is kept under the name, the damaged file beside it" {
+    mkdir d
+    sealed d/000000001-000000001.tsm
+    damage d/000000001-000000001.tsm 20
+    run --separate-stderr tsm-inspect repair -n d
+    [ "$status" -eq 5 ]
+    [[ $output == *"000000001-000000001.tsm: offset "*": 4 blocks kept, 1 lost" ]]
+    [ ! -e d/000000001-000000001.tsm.bad ]
+    run --separate-stderr tsm-inspect repair d
+    [ "$status" -eq 5 ]
+    [[ $output == *"4 blocks kept, 1 lost; the damaged file is d/000000001-000000001.tsm.bad" ]]
+    [[ $stderr == *"1 files looked at, 1 damaged, 1 of them with a loss"* ]]
+    tsm-inspect verify -q d
+    [ "$(tsm-inspect export -q d | wc -l)" -eq 80 ]
+    run --separate-stderr tsm-inspect repair --summary json d
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+    [ "$stderr" = '{"files":1,"damaged":0,"lossy":0}' ]
+}
+
+@test "repair: logs, empty files, wrong operands" {
+    influxd_data
+    : >data/data/db/autogen/1/000000003-000000001.tsm
+    printf 'm f=1 1\n' | tsm-ingest -q -d mine -b db
+    run --separate-stderr tsm-inspect repair data mine
+    [ "$status" -eq 5 ]
+    [[ $output == *"000000003-000000001.tsm: "*": 0 blocks kept, 0 lost for certain; the damaged file is "* ]]
+    [ ! -e data/data/db/autogen/1/000000003-000000001.tsm ]
+    tsm-inspect verify -q data
+    echo garbage >data/meta/meta.db
+    run tsm-inspect repair data
+    [ "$status" -eq 5 ]
+    [[ $output == *"meta.db: "*"this cannot be repaired"* ]]
+    for operand in nowhere "$root/README.md"; do
+        run tsm-inspect repair "$operand"
+        [ "$status" -ne 0 ]
+    done
+}
