@@ -151,10 +151,11 @@ static int repair_meta(struct tsm_repair *r, const char *path, struct tsm_err *e
     struct tsm_meta meta = {0};
     struct tsm_err fault;
     int rc = tsm_fs_read_file(r->fs, path, LIMIT, &bytes, err);
-    if (rc == TSM_OK && tsm_meta_decode(bytes.data, bytes.len, &meta, &fault) == TSM_ECORRUPT)
-        rc = tsm_repair_report(
-            r, &(struct tsm_repaired){.path = path, .fault = fault.msg, .unit = "database", .left = true},
-            err);
+    if (rc == TSM_OK && tsm_meta_decode(bytes.data, bytes.len, &meta, &fault) == TSM_ECORRUPT) {
+        tsm_err_wrap(&fault, TSM_ECORRUPT, "%s", path);
+        struct tsm_repaired what = {.path = path, .fault = fault.msg, .unit = "database", .left = true};
+        rc = tsm_repair_report(r, &what, err);
+    }
     tsm_meta_release(&meta);
     tsm_buf_release(&bytes);
     return rc;
