@@ -73,7 +73,7 @@ static void survey(struct closing *c)
     while (tsm_file_set_taken(set, *out))
         out->level++;
     c->ordered = is_ordered(c, c->first);
-    c->late = c->ordered && !is_ordered(c, c->last);
+    c->late = (c->ordered || c->m->into_order) && !is_ordered(c, c->last);
 }
 
 static void add(struct closing *c, size_t i, enum tsm_compaction_rule rule)

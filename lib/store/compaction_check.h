@@ -39,7 +39,9 @@ enum tsm_compaction_rule {
 struct tsm_merge_set {
     uint64_t *in;
     uint32_t least_level; /* of the output */
-    bool disjoint;        /* an ordered output takes every ordered file that overlaps any of its inputs */
+    bool
+        into_order; /* the ordered files that out-of-order inputs overlap are wanted, also when no input is ordered yet */
+    bool disjoint; /* an ordered output takes every ordered file that overlaps any of its inputs */
     struct tsm_file_name output; /* out */
     enum tsm_compaction_rule
         rule;    /* out: the first reason for which a file was added or the merge cannot be … */

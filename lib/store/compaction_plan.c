@@ -345,7 +345,7 @@ static bool is_worth(const struct planning *p, const struct weight *w, size_t la
 /* Takes the merge of a set, when there is one and it is worth it. */
 static bool merge_late(struct planning *p, const uint64_t *seed, size_t late)
 {
-    struct tsm_merge_set m = {.in = new_set(p)};
+    struct tsm_merge_set m = {.in = new_set(p), .into_order = true};
     struct weight w;
     copy_set(p, m.in, seed);
     bool is = propose(p, &m, &w);
