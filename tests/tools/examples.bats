@@ -83,6 +83,20 @@ some_data() {
     tsm-query -d other -b renamed -f json "$question" | cmp - expected
 }
 
+@test "forget.sh deletes every series with a tag value, and names them" {
+    some_data
+    echo "pump,unit=it's\\ 2 flow=1 1600000200" | tsm-ingest -q -d data -b plant --precision s
+    run forget.sh data plant unit 2
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$output" = '"boiler,site=north,unit=2"' ]
+    run forget.sh data plant unit "it's 2"
+    [ "$output" = '"pump,unit=it'"'"'s\ 2"' ]
+    run tsm-query -d data -b plant --no-header 'SHOW SERIES; SELECT count(pressure) FROM boiler'
+    [ "${lines[0]}" = '"boiler,site=north,unit=1"' ]
+    [[ ${lines[1]} == *,600 ]]
+}
+
 @test "cardinality.sh counts the values of every tag, most first" {
     some_data
     run cardinality.sh data plant
