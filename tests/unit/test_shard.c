@@ -405,7 +405,8 @@ static void dead_keys(void **state)
     tsm_shard_close(s);
     make_tombstone(dir, SECOND, "c#!~#f", INT64_MIN, INT64_MAX);
     make_tombstone(dir, FIRST, "d#!~#f", 1, 1);
-    make_tombstone(dir, FIRST, "b#!~#f", 9, 9); /* b's two deletes do not touch, but each of its blocks is in one */
+    make_tombstone(dir, FIRST, "b#!~#f", 9,
+                   9); /* b's two deletes do not touch, but each of its blocks is in one */
     s = open_shard(NULL, NULL);
     assert_int_equal(s->nkeys, 0);
     tsm_shard_close(s);
