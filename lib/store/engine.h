@@ -4,7 +4,7 @@
  * One engine per directory (it holds DIR/lock). tsm_engine_write() may be called by one thread at a time;
  * flushing runs on threads of the engine's own while writing goes on into a second memtable. Points of one
  * series, field and timestamp: the last one written wins. Points are durable after tsm_engine_sync() has
- * returned TSM_OK.
+ * returned TSM_OK; with a log also before, as tsm_engine_durable() says.
  */
 #ifndef TSM_STORE_ENGINE_H
 #define TSM_STORE_ENGINE_H

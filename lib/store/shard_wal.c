@@ -20,6 +20,8 @@
 #include "store/data_dir.h"
 #include "base/banned.h"
 
+enum { SEGMENT_MAX = 32 << 20 }; /* bytes after which another one is begun */
+
 struct segment {
     uint32_t number;
     int fd; /* -1: none */
@@ -391,7 +393,7 @@ int tsm_shard_wal_append(struct tsm_shard_wal *w, struct tsm_str payload, tsm_wa
         return rc;
     pthread_mutex_lock(&w->mutex);
     rc = catch_up(w, true, remove, ctx, err);
-    if (rc == TSM_OK && (w->ended || w->tail.fd < 0))
+    if (rc == TSM_OK && (w->ended || w->tail.fd < 0 || w->tail.end >= SEGMENT_MAX))
         rc = begin_segment(w, err);
     if (rc == TSM_OK) {
         tsm_buf_reset(&w->record);

@@ -16,7 +16,8 @@
  *   all points of the shard are in TSM files or in the log while it works, and none is on its way between the two.
  * - Segments are removed in ascending order, each removal durable before the next: what a loss of power leaves is
  *   always the newest part of the log, and replaying that over the files gives the right values.
- * - One segment for each memtable: a new one is begun when the memtable is frozen.
+ * - A segment belongs to one memtable: a new one is begun when the memtable is frozen, and when one has become large, so
+ *   that whoever reads a log does not need memory for all of it.
  */
 #ifndef TSM_STORE_SHARD_WAL_H
 #define TSM_STORE_SHARD_WAL_H

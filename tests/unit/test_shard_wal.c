@@ -201,6 +201,44 @@ static void test_segments(void **state)
     assert_told("");
 }
 
+/* A memtable with several segments. */
+static void test_large_segments(void **state)
+{
+    (void)state;
+    enum { RECORD = 9 << 20, RECORDS = 9 };
+    struct tsm_shard_wal *w;
+    uint32_t covered, *numbers;
+    uint64_t sequence, x = 1;
+    size_t n;
+    struct tsm_buf payload = {0};
+    for (tsm_buf_room(&payload, RECORD); payload.len < RECORD;
+         payload.len += 8) { /* nothing that LZ4 makes smaller */
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        memcpy(payload.data + payload.len, &x, 8);
+    }
+    check(tsm_shard_wal_open(&tsm_fs_posix, dir, &w, err));
+    for (int i = 0; i < RECORDS; i++) {
+        check(tsm_shard_wal_append(w, tsm_buf_view(&payload), on_remove, NULL, err));
+        if (i == 5)
+            check(delete_key(&tsm_fs_posix, "k", 1, 2, err));
+    }
+    assert_told("k:1-2 ");
+    assert_true(tsm_shard_wal_unsynced(w) > (uint64_t)RECORD * RECORDS);
+    check(tsm_shard_wal_sync(w, err));
+    check(tsm_shard_wal_freeze(w, &covered, &sequence, on_remove, NULL, err));
+    assert_int_equal(covered, 3);
+    assert_int_equal(sequence, RECORDS + 1);
+    append(w, "a");
+    check(tsm_shard_wal_flush_begin(w, sequence, on_remove, NULL, err));
+    check(tsm_wal_list(&tsm_fs_posix, dir, &numbers, &n, err));
+    assert_int_equal(n, 4);
+    tsm_free(numbers);
+    check(tsm_shard_wal_flush_end(w, covered, true, err));
+    assert_string_equal(content(), "4: a");
+    tsm_shard_wal_close(w);
+    tsm_buf_release(&payload);
+}
+
 /* A segment is durable before the memtable it belongs to gets into files. */
 static void test_sync_of_frozen_segments(void **state)
 {
@@ -469,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_segments, make_dir, remove_temp),
+        cmocka_unit_test_setup_teardown(test_large_segments, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_sync_of_frozen_segments, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_deletes_beside_a_writer, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_deletes_between_freeze_and_flush, make_dir, remove_temp),
