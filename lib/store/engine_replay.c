@@ -188,8 +188,9 @@ static int remove_segments(struct replay *r, struct tsm_err *err)
 /* With the locks of the log, and that of the shard when there are deletes. */
 static int replay_segments(struct replay *r, struct tsm_err *err)
 {
-    int rc = TSM_OK;
     r->damaged = tsm_calloc(r->n, sizeof *r->damaged);
+    /* As at a freeze: what gets into files is in the log, durably, as long as the log has a delete to repeat over them. */
+    int rc = tsm_wal_settle(r->engine->fs, r->dir, r->numbers, r->n, err);
     for (size_t i = 0; i < r->n && rc == TSM_OK; i++) {
         char *path = segment_path(r, i);
         r->path = path;

@@ -129,6 +129,23 @@ static int fail(int e, const char *dir, uint32_t number, const char *verb, struc
     return rc;
 }
 
+int tsm_wal_settle(const struct tsm_fs *fs, const char *dir, const uint32_t *numbers, size_t n,
+                   struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    for (size_t i = 0; i < n && rc == TSM_OK; i++) {
+        struct segment s;
+        rc = open_segment(fs, dir, numbers[i], 0, &s, err);
+        if (rc != TSM_OK)
+            break;
+        int e = fs->fsync(fs->ctx, s.fd);
+        if (e < 0)
+            rc = fail(-e, dir, numbers[i], "fsync", err);
+        close_segment(fs, &s);
+    }
+    return rc;
+}
+
 /* What stands in the segment behind `from`. */
 static int read_rest(const struct tsm_fs *fs, const char *dir, const struct segment *s, uint64_t from,
                      uint64_t size, struct tsm_buf *out, struct tsm_err *err)

@@ -63,6 +63,9 @@ int tsm_shard_wal_flush_end(struct tsm_shard_wal *w, uint32_t covered, bool flus
 /* The numbers of the segments in folder dir, ascending (tsm_free). TSM_ENOTFOUND when there is no such folder. */
 int tsm_wal_list(const struct tsm_fs *fs, const char *dir, uint32_t **numbers, size_t *n,
                  struct tsm_err *err);
+/* fsyncs what a killed writer may have left visible but not durable. */
+int tsm_wal_settle(const struct tsm_fs *fs, const char *dir, const uint32_t *numbers, size_t n,
+                   struct tsm_err *err);
 /* Removes these segments in this order, each durably before the next. */
 int tsm_wal_remove(const struct tsm_fs *fs, const char *dir, const uint32_t *numbers, size_t n,
                    struct tsm_err *err);
