@@ -336,19 +336,38 @@ static int check_places(struct tsm_verify *v, struct tsm_str key, struct place *
     return r;
 }
 
-static bool is_ordered(const struct tsm_reader *r)
+static bool name_of(const struct tsm_reader *r, struct tsm_file_name *name)
 {
     const char *slash = strrchr(r->path, '/');
+    return tsm_file_name_parse(tsm_str_of(slash ? slash + 1 : r->path), ".tsm", name);
+}
+
+static bool is_ordered(const struct tsm_reader *r)
+{
     struct tsm_file_name name;
-    return r->sealed && tsm_file_name_parse(tsm_str_of(slash ? slash + 1 : r->path), ".tsm", &name) &&
-           name.generation < TSM_FIRST_LATE_GENERATION;
+    return r->sealed && name_of(r, &name) && name.generation < TSM_FIRST_LATE_GENERATION;
+}
+
+/* Another file was made from this one by a compaction that is about to remove it, or was killed before. */
+static bool is_left_over(struct tsm_reader *const *files, size_t n, const struct tsm_reader *r)
+{
+    struct tsm_file_name name;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < files[i]->norigins; k++) {
+            const struct tsm_origin *o = &files[i]->origins[k];
+            if (name_of(r, &name) && o->name.generation == name.generation && o->name.level == name.level &&
+                o->size == r->map.size && o->digest == tsm_reader_digest(r))
+                return true;
+        }
+    }
+    return false;
 }
 
 int tsm_verify_overlap(struct tsm_verify *v, struct tsm_reader *const *files, size_t n, struct tsm_err *err)
 {
     struct merge m = {.heap = tsm_calloc(n + 1, sizeof *m.heap)};
     for (size_t i = 0; i < n; i++)
-        if (is_ordered(files[i]))
+        if (is_ordered(files[i]) && !is_left_over(files, n, files[i]))
             m.heap[m.n++] = (struct cursor){files[i], 0};
     for (size_t i = m.n; i-- > 0;)
         sift_down(&m, i);

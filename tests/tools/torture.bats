@@ -12,5 +12,14 @@ setup() {
 
 @test "no memory: a program whose allocation fails ends with status 1, and nothing is lost" {
     [ -z "${SANITIZER:-}" ] || skip "a sanitizer has an allocator of its own"
-    python3 "$root/tests/torture/alloc.py" 41 30
+    python3 "$root/tests/torture/alloc.py" 67 30
+}
+
+@test "kill -9 of a live pipe, compactions and deletes: every answer to a reader is right" {
+    python3 "$root/tests/torture/kill.py" 5
+}
+
+@test "loss of power: the long test itself works" {
+    "$BUILD/torture/cuts" --jobs 1 50
+    "$BUILD/torture/cuts" --jobs 1 --faults 50
 }

@@ -62,13 +62,41 @@ def prepare():
     write("b.lp", lines(700, 2, True))
     write("c.lp", lines(300, 3, False))
     write("d.lp", lines(900, 4, True))
+    write("e.lp", lines(400, 5, True))
     for name in "a.lp", "b.lp", "c.lp":
         must(program("tsm-ingest"), "-q", "-d", "base", "-b", "db", "--precision", "s", name)
+    must(program("tsm-query"), "-d", "base", "-b", "db", "DELETE FROM m WHERE host = 'h3' AND time < 1500050000s")
+    leave_log()
+
+
+def leave_log():
+    """What a killed writer leaves."""
+    writer = subprocess.Popen([program("tsm-ingest"), "-q", "-d", "base", "-b", "db", "--precision", "s", "--wal", "on",
+                               "--sync", "always"], stdin=subprocess.PIPE)
+    try:
+        with open("e.lp", "rb") as f:
+            writer.stdin.write(f.read() + b"m,host=last f=1 1500000000\n")
+        writer.stdin.flush()
+        for _ in range(300):
+            if b"host=last" in must(program("tsm-inspect"), "export", "-b", "db", "base"):
+                return
+            time.sleep(0.1)
+        raise SystemExit("what goes into the log is not to be seen")
+    finally:
+        writer.kill()
+        writer.wait()
 
 
 CASES = [
     ("ingest", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "d.lp"], True),
     ("ingest of a pipe", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "-j", "1"], True),
+    ("ingest with a log", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "--wal", "on", "--sync", "always"],
+     True),
+    ("compact", ["tsm-compact", "-d", "data", "--cold", "0"], True),
+    ("plan", ["tsm-compact", "-d", "data", "--cold", "0", "--plan"], False),
+    ("delete", ["tsm-query", "-d", "data", "-b", "db", "DELETE FROM m WHERE host = 'h1' AND time > 1500020000s"], True),
+    ("drop series", ["tsm-query", "-d", "data", "-b", "db", "DROP SERIES FROM m WHERE host = 'h2'"], True),
+    ("drop measurement", ["tsm-query", "-d", "data", "-b", "db", "DROP MEASUREMENT m"], True),
     ("ingest, new", ["tsm-ingest", "-d", "data", "-b", "other", "--precision", "s", "d.lp"], True),
     ("query", ["tsm-query", "-d", "data", "-b", "db", "SELECT f, s FROM m WHERE time < 1500100000s"], False),
     ("aggregates", ["tsm-query", "-d", "data", "-b", "db", "-f", "json",
@@ -117,7 +145,7 @@ def main():
     before = rows("base")
     for name, args, changes in CASES:
         args = [program(args[0])] + args[1:]
-        stdin = "d.lp" if "pipe" in name else None
+        stdin = "d.lp" if "pipe" in name or "log" in name else None
         fresh()
         status, expected, err = run(args, {"LD_PRELOAD": PRELOAD, "ALLOC_COUNT": "count"}, stdin)
         if status != 0:

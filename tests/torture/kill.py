@@ -212,7 +212,7 @@ class World:
             process = self.start("tsm-ingest", "-q", "-d", "data", "-b", DATABASE, "--precision", "s", "--memory",
                                  "32M", "--wal", "on", "--sync", rng.choice(["always", "100ms"]), "--flush-interval",
                                  rng.choice(["100ms", "1s", "10s"]), "-", stdin=subprocess.PIPE, bufsize=0)
-            self.feed(rng, process, time.monotonic() + rng.random() * rng.choice([0.2, 1, 3]))
+            self.feed(rng, process, time.monotonic() + rng.random() * rng.choice([0.1, 0.3, 1]))
             killed = rng.random() < 0.8
             if killed:
                 process.kill()
@@ -235,9 +235,9 @@ class World:
 
     def compactor(self, rng):
         while not self.stop.is_set():
-            process = self.start("tsm-compact", "-q", "-d", "data", "--cold", rng.choice(["0s", "1h"]),
+            process = self.start("tsm-compact", "-q", "-d", "data", "--cold", rng.choice(["0", "1h"]),
                                  stdout=subprocess.DEVNULL)
-            delay = rng.random() * rng.choice([0.01, 0.05, 0.3]) if rng.random() < 0.7 else None
+            delay = rng.random() * rng.choice([0.005, 0.02, 0.05]) if rng.random() < 0.8 else None
             status, _, err = self.finish(process, delay)
             self.count("tsm-compact killed" if status == -signal.SIGKILL else "tsm-compact ended")
             if status not in (0, 75, -signal.SIGKILL):
@@ -246,7 +246,7 @@ class World:
 
     def deleter(self, rng):
         while not self.stop.is_set():
-            time.sleep(rng.random() * 0.5)
+            time.sleep(rng.random() * 0.2)
             host = rng.randrange(HOSTS)
             with self.deleting:
                 self.oracle.frozen.add(host)
@@ -264,7 +264,7 @@ class World:
         process = self.start("tsm-query", "-d", "data", "-b", DATABASE, "DELETE FROM m WHERE host = 'h%d' AND time >= "
                              "%ds AND time <= %ds" % (host, START + first * STEP, START + last * STEP),
                              stdout=subprocess.DEVNULL)
-        delay = rng.random() * 0.05 if rng.random() < 0.5 else None
+        delay = rng.random() * 0.02 if rng.random() < 0.5 else None
         status, _, err = self.finish(process, delay)
         if status == 0:
             self.oracle.acknowledge(begun)
@@ -312,7 +312,7 @@ class World:
     def end(self):
         """Compacted to the end, it is still the same."""
         self.read(final=True)
-        for cold in "1h", "0s":
+        for cold in "1h", "0":
             status, _, err = self.finish(self.start("tsm-compact", "-q", "-d", "data", "--cold", cold,
                                                     stdout=subprocess.DEVNULL))
             if status != 0:

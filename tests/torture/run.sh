@@ -15,6 +15,7 @@ step() {
 
 step "loss of power" "$BUILD/torture/cuts" "$TORTURE_CUTS"
 step "failures of the disk" "$BUILD/torture/cuts" --faults "$TORTURE_CUTS"
+step "kill -9" python3 tests/torture/kill.py "$TORTURE_SECONDS"
 # A sanitizer has an allocator of its own.
 [ -n "$SANITIZER" ] || step "no memory" python3 tests/torture/alloc.py 1 "$TORTURE_SECONDS"
 if [ "$failed" -eq 0 ]; then
