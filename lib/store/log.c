@@ -169,52 +169,52 @@ static int replay_folder(struct tsm_log_replay *r, const char *dir, bool *vanish
     return rc;
 }
 
-/* Damage is reported at the end: what was met on the way to a segment that has vanished is met again. */
-struct reports {
-    char **messages;
-    size_t n, cap;
-};
-
-static void keep_report(void *ctx, const char *message)
+/* Messages, each terminated. */
+static void keep_message(void *ctx, const char *message)
 {
-    struct reports *p = ctx;
-    TSM_GROW(p->messages, p->n + 1, p->cap);
-    p->messages[p->n++] = tsm_strdup(message);
+    tsm_buf_add(ctx, message, strlen(message) + 1);
 }
 
-static void pass_reports(struct reports *p, const struct tsm_damage *damage)
+static void report_all(const struct tsm_buf *messages, const struct tsm_damage *damage)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        if (damage && damage->report)
-            damage->report(damage->ctx, p->messages[i]);
-        tsm_free(p->messages[i]);
-    }
-    p->n = 0;
+    const char *p = (const char *)messages->data, *end = p + messages->len;
+    for (; damage && damage->report && p < end; p += strlen(p) + 1)
+        damage->report(damage->ctx, p);
 }
 
+/* Damage counts when it is met twice in a row: a writer may just have cut off what another one, which was killed, had left
+ * unfinished, and gone on there, between two of our reads. */
 int tsm_log_read(const struct tsm_fs *fs, const char *path, const struct tsm_damage *damage,
                  struct tsm_log **log, struct tsm_err *err)
 {
-    struct reports reports = {0};
-    struct tsm_damage keep = {.skip = damage && damage->skip, .report = keep_report, .ctx = &reports};
+    struct tsm_buf now = {0}, before = {0};
+    struct tsm_damage keep = {.skip = damage && damage->skip, .report = keep_message, .ctx = &now};
     struct tsm_err local;
-    bool vanished = true;
+    bool vanished = true, again = true;
     int rc = TSM_OK;
     *log = NULL;
     if (!err)
         err = &local;
-    for (int i = 0; vanished && i < MAX_LISTINGS; i++) {
-        pass_reports(&reports, NULL);
+    for (int i = 0; again && i < MAX_LISTINGS; i++) {
+        struct tsm_buf swap = before;
+        before = now;
+        now = swap;
+        tsm_buf_reset(&now);
         tsm_log_free(*log);
         *log = tsm_calloc(1, sizeof **log);
         struct tsm_log_replay r = {.fs = fs, .log = *log, .damage = &keep};
         rc = replay_folder(&r, path, &vanished, err);
         tsm_map_release(&r.map);
+        if (rc == TSM_ECORRUPT)
+            keep_message(&now, err->msg);
+        again = vanished || (now.len > 0 && !tsm_str_eq(tsm_buf_view(&now), tsm_buf_view(&before)));
     }
     if (vanished)
         rc = err->code = TSM_EIO; /* a link to nothing: not to be taken for a log that is not there */
-    pass_reports(&reports, damage);
-    tsm_free(reports.messages);
+    if (keep.skip)
+        report_all(&now, damage);
+    tsm_buf_release(&now);
+    tsm_buf_release(&before);
     finish(*log);
     if (rc != TSM_OK || (*log)->n == 0) {
         tsm_log_free(*log);

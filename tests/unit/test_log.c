@@ -423,6 +423,38 @@ static void segments_vanish(void **state)
     tsm_buf_release(&s);
 }
 
+/* A disk whose first reads give other bytes, as when the end of a segment is rewritten between them. */
+struct changing_fs {
+    struct tsm_fs fs;
+    int changed; /* reads that are still to give other bytes */
+};
+
+static ssize_t changing_pread(void *ctx, int fd, void *p, size_t n, off_t offset)
+{
+    struct changing_fs *f = ctx;
+    ssize_t got = tsm_fs_posix.pread(tsm_fs_posix.ctx, fd, p, n, offset);
+    if (got > 0 && f->changed-- > 0)
+        ((uint8_t *)p)[got - 1] ^= (uint8_t)(1 + f->changed);
+    return got;
+}
+
+static void damage_counts_when_it_is_met_twice(void **state)
+{
+    (void)state;
+    struct tsm_buf s = {0};
+    add_points(&s, 1, "m f=1 1\n");
+    put("000000001.log", &s);
+    struct changing_fs f = {.fs = tsm_fs_posix, .changed = 1};
+    f.fs.ctx = &f;
+    f.fs.pread = changing_pread;
+    expect_with(&f.fs, "m#!~#f 1=1\n", "");
+    f.changed = 2; /* the same damage twice */
+    struct tsm_log *log;
+    assert_int_equal(tsm_log_read(&f.fs, temp_dir, NULL, &log, NULL), TSM_ECORRUPT);
+    assert_null(log);
+    tsm_buf_release(&s);
+}
+
 static void every_failing_call_is_reported(void **state)
 {
     (void)state;
@@ -570,6 +602,7 @@ int main(void)
         TEST(what_no_writer_logs_is_damage),
         TEST(nothing_and_no_folder),
         TEST(segments_vanish),
+        TEST(damage_counts_when_it_is_met_twice),
         TEST(every_failing_call_is_reported),
         TEST(a_log_alone_is_a_source),
         TEST(golden_segments),
