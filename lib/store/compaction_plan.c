@@ -62,8 +62,8 @@ static bool is_usable(const struct planning *p, size_t i)
 struct weight {
     size_t files;
     uint64_t bytes, ordered_bytes, late_bytes;
-    uint64_t entries; /* of one key, at most */
-    bool ordered;
+    uint64_t entries;         /* of one key, at most */
+    bool ordered, tombstones; /* some file is; has them beside it */
 };
 
 static struct weight weigh(const struct planning *p, const uint64_t *in)
@@ -78,6 +78,7 @@ static struct weight weigh(const struct planning *p, const uint64_t *in)
         *(ordered ? &w.ordered_bytes : &w.late_bytes) += file_at(p, i)->size;
         w.entries += p->v.overlaps.most[i];
         w.ordered |= ordered;
+        w.tombstones |= file_at(p, i)->tombstones;
     }
     return w;
 }
@@ -353,7 +354,8 @@ static bool merge_late(struct planning *p, const uint64_t *seed, size_t late)
         add_smallest(p, m.in); /* or it would stay out of order for ever */
         is = propose(p, &m, &w);
     }
-    is = is && w.files >= 2 && is_worth(p, &w, late);
+    /* One that only its tombstones keep from being moved is rewritten without them, whatever they delete. */
+    is = is && (w.files >= 2 || (p->out->cold && !w.ordered && w.tombstones)) && is_worth(p, &w, late);
     if (is && !w.ordered) /* out of order it stays: that is worth it for what is small */
         is = p->out->cold || late >= LATE_FILES;
     if (is)

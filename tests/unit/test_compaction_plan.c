@@ -301,6 +301,8 @@ static void test_tombstones(void **state)
     /* with tombstones it cannot be moved; without them it can be, by the next plan */
     expect_plan("1-2 a:0-9\n4-2 a:20-29\nL1-1 a:10-19 b:0-9 !b:0-9 #100", HOT, "merge L1-1 > L1-2\n");
     expect_plan("1-2 a:0-9\n4-2 a:20-29\nL1-2 a:10-19", HOT, "move L1-2 > 3-2\n");
+    expect_plan("1-2 a:0-9\n4-2 a:20-29\nL1-1 a:10-19 !b:0-9", HOT, "");
+    expect_plan("1-2 a:0-9\n4-2 a:20-29\nL1-1 a:10-19 !b:0-9", COLD, "merge L1-1 > L1-3\n");
 }
 
 static void test_damage(void **state)
