@@ -75,8 +75,10 @@ static int print_shard(struct tsm_compact *c, const struct tsm_source *source, s
     for (size_t i = 0; i < plan.n && rc == TSM_OK; i++)
         rc = print_item(c, &plan.items[i], err);
     tsm_compactions_release(&plan);
-    if (rc == TSM_OK) /* whoever runs the lines need not wait for the other shards */
+    if (rc == TSM_OK) { /* whoever runs the lines need not wait for the other shards */
         rc = tsm_output_flush(&c->out, err);
+        c->output_failed |= rc != TSM_OK;
+    }
     return rc;
 }
 

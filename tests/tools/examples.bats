@@ -106,6 +106,19 @@ some_data() {
     [ "${lines[1]}" = "$(printf '1\tboiler\tsite')" ]
 }
 
+@test "compact-now.sh compacts everything to its end and prints figures" {
+    some_data
+    some_data
+    run compact-now.sh data plant
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == "2 files became 1; write amplification "[12].* ]]
+    run compact-now.sh data
+    [[ $output == "1 files became 1; write amplification 1"* ]]
+    run compact-now.sh data nosuch
+    [ "$status" -eq 1 ]
+}
+
 @test "load-csv.sh loads CSV, saves what is rejected and exits 3" {
     printf 'time,site,unit,flow\n1600000000000000000,north,1,1.5\n1600000060000000000,north,2,2.5\n' >good.csv
     load-csv.sh data plant pump site,unit good.csv
