@@ -15,6 +15,8 @@ static const struct tsm_option options[] = {
      "of dump (default: table on a terminal, else tsv) and report (table)", "table csv tsv json jsonl", NULL,
      &in.format},
     {0, "blocks", TSM_OPT_FLAG, NULL, "dump: a line per block instead of per key", NULL, NULL, &in.blocks},
+    {0, "origins", TSM_OPT_FLAG, NULL, "dump: the files that a compaction made this one from", NULL, NULL,
+     &in.origins},
     {0, "start", TSM_OPT_STRING, "TIME", "export: points at or after TIME (RFC 3339, a date, or nanoseconds)",
      NULL, NULL, &in.start},
     {0, "end", TSM_OPT_STRING, "TIME", "export: points before TIME", NULL, NULL, &in.end},
@@ -99,6 +101,7 @@ static void check_options(const struct command *c)
     /* In a configuration file the format may be meant for other programs. */
     refuse(c, "format", in.format && !in.common.config, "dump and report");
     refuse(c, "blocks", in.blocks, "dump");
+    refuse(c, "origins", in.origins, "dump");
     refuse(c, "start", in.start, "export");
     refuse(c, "end", in.end, "export");
     refuse(c, "header", in.header, "export and diff");

@@ -17,7 +17,7 @@ struct tsm_inspect {
     const char *start, *end;
     uint64_t top;
     unsigned jobs; /* filled by tsm_inspect_start() */
-    bool blocks, header, skip_corrupt, exit_status, dry_run;
+    bool blocks, origins, header, skip_corrupt, exit_status, dry_run;
     char **operands;
     size_t noperands;
     struct tsm_output out;

@@ -2,6 +2,7 @@
  * entries. */
 #include "cli/inspect.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@
 #define BLOCK_COLUMNS                                                                                      \
     "key:s type:s offset:i bytes:i values:i first:t last:t time_encoding:s time_bytes:i value_encoding:s " \
     "value_bytes:i"
+#define ORIGIN_COLUMNS "file:s bytes:i digest:s"
 #define TOMBSTONE_COLUMNS "key:s first:t last:t"
 #define META_COLUMNS \
     "database:s policy:s default:i duration:s shard_duration:s group:i shard:i start:t end:t deleted:i"
@@ -88,6 +90,22 @@ static int dump_key(struct tsm_dump *d, struct tsm_rowset *rows, const struct ts
     return tsm_rowset_next(rows, err);
 }
 
+/* The files that a compaction made this one from. */
+static int dump_origins(struct tsm_rowset *rows, const struct tsm_reader *r, struct tsm_err *err)
+{
+    int c = TSM_OK;
+    for (size_t i = 0; i < r->norigins && c == TSM_OK; i++) {
+        char name[TSM_NAME_MAX], digest[17];
+        tsm_file_name_format(name, r->origins[i].name, ".tsm");
+        snprintf(digest, sizeof digest, "%016" PRIx64, r->origins[i].digest);
+        tsm_rowset_text(rows, tsm_str_of(name));
+        tsm_rowset_int(rows, (int64_t)r->origins[i].size);
+        tsm_rowset_text(rows, tsm_str_of(digest));
+        c = tsm_rowset_next(rows, err);
+    }
+    return c;
+}
+
 static int dump_tsm(struct tsm_dump *d, const char *path, struct tsm_err *err)
 {
     struct tsm_reader *r;
@@ -96,8 +114,13 @@ static int dump_tsm(struct tsm_dump *d, const char *path, struct tsm_err *err)
     if (c != TSM_OK)
         return tsm_damage_pass(&d->in->damage, err);
     c = tsm_rowset_begin(&rows, d->sink, tsm_str_of(path), d->several,
-                         d->in->blocks ? BLOCK_COLUMNS : KEY_COLUMNS, err);
-    for (size_t i = 0; i < r->nkeys && c == TSM_OK; i++)
+                         d->in->origins  ? ORIGIN_COLUMNS
+                         : d->in->blocks ? BLOCK_COLUMNS
+                                         : KEY_COLUMNS,
+                         err);
+    if (c == TSM_OK && d->in->origins)
+        c = dump_origins(&rows, r, err);
+    for (size_t i = 0; i < r->nkeys && c == TSM_OK && !d->in->origins; i++)
         c = dump_key(d, &rows, r, i, err);
     c = tsm_rowset_end(&rows, c, err);
     tsm_reader_close(r);

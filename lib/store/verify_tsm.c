@@ -348,32 +348,40 @@ static bool is_ordered(const struct tsm_reader *r)
     return r->sealed && name_of(r, &name) && name.generation < TSM_FIRST_LATE_GENERATION;
 }
 
-/* Another file was made from this one by a compaction that is about to remove it, or was killed before. */
-static bool is_left_over(struct tsm_reader *const *files, size_t n, const struct tsm_reader *r)
+/* A file that was made from r by a compaction that is about to remove r, or was killed before; NULL: none. */
+static const struct tsm_reader *made_from(const struct tsm_reader *r, struct tsm_reader *const *files,
+                                          size_t n)
 {
     struct tsm_file_name name;
-    for (size_t i = 0; i < n; i++) {
+    if (!name_of(r, &name))
+        return NULL;
+    for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < files[i]->norigins; k++) {
             const struct tsm_origin *o = &files[i]->origins[k];
-            if (name_of(r, &name) && o->name.generation == name.generation && o->name.level == name.level &&
+            if (o->name.generation == name.generation && o->name.level == name.level &&
                 o->size == r->map.size && o->digest == tsm_reader_digest(r))
-                return true;
+                return files[i];
         }
-    }
-    return false;
+    return NULL;
 }
 
 int tsm_verify_overlap(struct tsm_verify *v, struct tsm_reader *const *files, size_t n, struct tsm_err *err)
 {
     struct merge m = {.heap = tsm_calloc(n + 1, sizeof *m.heap)};
-    for (size_t i = 0; i < n; i++)
-        if (is_ordered(files[i]) && !is_left_over(files, n, files[i]))
+    int r = TSM_OK;
+    for (size_t i = 0; i < n && r == TSM_OK; i++) {
+        const struct tsm_reader *output = made_from(files[i], files, n);
+        if (output)
+            r = tsm_verify_report(v, TSM_FINDING_NOTE, err,
+                                  "%s: left over by a compaction: all of it is in %s", files[i]->path,
+                                  output->path);
+        else if (is_ordered(files[i]))
             m.heap[m.n++] = (struct cursor){files[i], 0};
+    }
     for (size_t i = m.n; i-- > 0;)
         sift_down(&m, i);
     struct place *places = NULL;
     size_t cap = 0;
-    int r = TSM_OK;
     while (m.n > 1 && r == TSM_OK) {
         struct tsm_str key = tsm_reader_key(m.heap[0].r, m.heap[0].key);
         size_t nplaces = 0, nfiles = 0;
