@@ -76,14 +76,21 @@ static void go_to_key(struct tsm_fence_walk *w, struct tsm_str key)
     w->key = key;
 }
 
+/* Their number, for w->with. */
+static size_t fences_of(struct tsm_fence_walk *w, struct tsm_str key)
+{
+    if (w->fences->n == 0)
+        return 0;
+    if (w->key.p != key.p || w->key.n != key.n)
+        go_to_key(w, key);
+    return w->nwith;
+}
+
 const struct tsm_reader *tsm_fence_find(struct tsm_fence_walk *w, struct tsm_str key, int64_t tmin,
                                         int64_t tmax, struct tsm_entry *e)
 {
-    if (w->fences->n == 0)
-        return NULL;
-    if (w->key.p != key.p || w->key.n != key.n)
-        go_to_key(w, key);
-    for (size_t i = 0; i < w->nwith; i++) {
+    size_t files = fences_of(w, key);
+    for (size_t i = 0; i < files; i++) {
         const struct tsm_fence *f = &w->with[i];
         size_t n = tsm_first_entry_at(f->file, f->key, tmin);
         if (n == tsm_reader_entries(f->file, f->key))
@@ -93,4 +100,23 @@ const struct tsm_reader *tsm_fence_find(struct tsm_fence_walk *w, struct tsm_str
             return f->file;
     }
     return NULL;
+}
+
+bool tsm_fence_next(struct tsm_fence_walk *w, struct tsm_str key, int64_t t, int64_t *begin)
+{
+    size_t files = fences_of(w, key);
+    bool found = false;
+    for (size_t i = 0; i < files; i++) {
+        const struct tsm_fence *f = &w->with[i];
+        size_t n = tsm_first_entry_at(f->file, f->key, t), entries = tsm_reader_entries(f->file, f->key);
+        if (n < entries && tsm_reader_entry(f->file, f->key, n).tmin <= t)
+            n++;
+        if (n == entries)
+            continue;
+        int64_t tmin = tsm_reader_entry(f->file, f->key, n).tmin;
+        if (!found || tmin < *begin)
+            *begin = tmin;
+        found = true;
+    }
+    return found;
 }

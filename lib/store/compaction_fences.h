@@ -34,6 +34,11 @@ void tsm_fence_walk_release(struct tsm_fence_walk *w); /* accepts a zeroed one *
 const struct tsm_reader *tsm_fence_find(struct tsm_fence_walk *w, struct tsm_str key, int64_t tmin,
                                         int64_t tmax, struct tsm_entry *e);
 
+/* The first time behind t at which a block of key begins in some file: what has values on both sides of it must not be in
+ * one block. False when there is none. (A fence that begins before t and reaches over it overlapped an input: InfluxDB's
+ * files may.) */
+bool tsm_fence_next(struct tsm_fence_walk *w, struct tsm_str key, int64_t t, int64_t *begin);
+
 /* The number of the first of the blocks of a key that ends at or after t; the number of blocks when there is none. */
 size_t tsm_first_entry_at(const struct tsm_reader *r, size_t key, int64_t t);
 

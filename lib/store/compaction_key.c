@@ -176,11 +176,11 @@ static int flush(struct tsm_key_merger *m, struct tsm_err *err)
 /* Whether something is open to which what starts at tmin may be joined: there is no fence in between. */
 static bool can_join(struct tsm_key_merger *m, int64_t tmin)
 {
-    struct tsm_entry fence;
+    int64_t fence;
     if (!m->held.file && m->pending.n == 0)
         return false;
     int64_t tmax = m->held.file ? m->held.entry.tmax : m->pending.t[m->pending.n - 1];
-    return !tsm_fence_find(&m->walk, tsm_shard_key(m->inputs, m->key), tmax, tmin, &fence);
+    return !tsm_fence_next(&m->walk, tsm_shard_key(m->inputs, m->key), tmax, &fence) || fence > tmin;
 }
 
 /* Makes room for something decoded: joins the held block to it, or ends what is open. */
@@ -219,20 +219,15 @@ static int take_block(struct tsm_key_merger *m, const struct tsm_piece *piece, s
     return rc;
 }
 
-/* Where the values end that can be in one block with value `from`: before the first fence. A stretch that was merged may
- * reach over some: the end of one block and the beginning of another that is far away. */
+/* Where the values end that can be in one block with value `from`: before the next fence. A stretch that was merged may reach
+ * over some: the end of one block and the beginning of another that is far away. */
 static size_t reach(struct tsm_key_merger *m, const struct tsm_values *v, size_t from)
 {
-    struct tsm_str key = tsm_shard_key(m->inputs, m->key);
-    struct tsm_entry fence;
-    size_t to = v->n;
-    while (to - from > 1 && tsm_fence_find(&m->walk, key, v->t[from], v->t[to - 1], &fence)) {
-        size_t end = tsm_values_lower_bound(v, fence.tmin);
-        if (end <= from || end >= to) /* the fence is about these values themselves */
-            break;
-        to = end;
-    }
-    return to;
+    int64_t fence;
+    if (!tsm_fence_next(&m->walk, tsm_shard_key(m->inputs, m->key), v->t[from], &fence) ||
+        fence > v->t[v->n - 1])
+        return v->n;
+    return tsm_values_lower_bound(v, fence);
 }
 
 static int take_values(struct tsm_key_merger *m, const struct tsm_values *v, struct tsm_err *err)

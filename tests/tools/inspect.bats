@@ -233,6 +233,16 @@ damage() {
     awk -F'\t' 'NR == 2 {at = 5} NR > 1 {if ($3 != at) exit 1; at += $4}' <<<"$output"
 }
 
+@test "dump --origins: the files that a compaction made this one from" {
+    run tsm-inspect dump --origins "$golden/influxd-types.tsm"
+    [ -z "$output" ]
+    seq 1 3 | sed 's/.*/m v=& 157783680000000000&/' | tsm-ingest -q -d data -b db
+    seq 4 6 | sed 's/.*/m v=& 157783680000000000&/' | tsm-ingest -q -d data -b db
+    sizes=$(cd data/data/db/autogen/1 && stat -c '%n:%s' ./*.tsm | sed 's/^..//')
+    tsm-compact -q -d data --cold 0
+    [ "$(tsm-inspect dump --origins data/data/db/autogen/1/*.tsm | awk -F'\t' 'NR > 1 {print $1 ":" $2}')" = "$sizes" ]
+}
+
 @test "dump: tombstones, log segments, directories" {
     run tsm-inspect dump "$golden/influxd-drop.tombstone"
     [ "${#lines[@]}" -eq 9 ]

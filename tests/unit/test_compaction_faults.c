@@ -18,6 +18,7 @@
 #include "shard_maker.h"
 #include "shard_state.h"
 #include "store/compaction_run.h"
+#include "store/verify.h"
 #include "temp_dir.h"
 
 #define A "000000001-000000001"
@@ -145,6 +146,14 @@ static void the_disk_fails_from_some_call_on(void **state)
     fail_everywhere(ENOSPC, true);
 }
 
+static int only_notes(void *ctx, enum tsm_finding kind, const char *line, struct tsm_err *err)
+{
+    (void)ctx, (void)err;
+    if (kind != TSM_FINDING_NOTE)
+        fail_msg("%s", line);
+    return TSM_OK;
+}
+
 /* Cleaning is interrupted, too. */
 static void cleaning_fails_everywhere(void **state)
 {
@@ -162,6 +171,9 @@ static void cleaning_fails_everywhere(void **state)
     assert_non_null(strstr(names, A ".tsm"));
     assert_non_null(strstr(names, OUT ".tsm"));
     assert_content(temp_dir, &want);
+    struct tsm_verify v = {.fs = &tsm_fs_posix, .jobs = 1, .report = only_notes};
+    assert_int_equal(tsm_verify_path(&v, temp_dir, &err), TSM_OK);
+    assert_int_equal(v.stats.notes, 3); /* each input is left over */
     save_files(temp_dir, &left);
     bool failed = true;
     for (long at = 1; failed; at++) {

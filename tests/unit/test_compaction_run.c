@@ -437,6 +437,27 @@ static void nothing_is_joined_over_a_file_that_stays(void **state)
     tsm_buf_release(&before);
 }
 
+/* The end of one merged block and the beginning of the next are decoded together; a block that is not merged may lie between. */
+static void merged_stretches_do_not_reach_over_a_file_that_stays(void **state)
+{
+    (void)state;
+    struct tsm_buf before = {0};
+    struct file *f = begin_file(A);
+    put(f, K, TSM_FLOAT, 0, 10, 600, 0);
+    put(f, K, TSM_FLOAT, 50000, 10, 600, 0);
+    end_file(f);
+    one_block(B, K, 20000, 10, 600, 0); /* no input */
+    f = begin_file(L);
+    put(f, K, TSM_FLOAT, 5985, 10, 2, 100);  /* over the end of the first */
+    put(f, K, TSM_FLOAT, 49995, 10, 2, 100); /* … and the beginning of the second */
+    end_file(f);
+    read_content(temp_dir, &before);
+    assert_figures(merge(A "," L, OUT), 0, 0, 4, 1204, 0, 0);
+    assert_blocks(OUT, "602 602");
+    assert_content(temp_dir, &before);
+    tsm_buf_release(&before);
+}
+
 /* ---- deletes ---- */
 
 static void deleted_values_are_gone(void **state)
@@ -641,6 +662,7 @@ int main(void)
         TEST(only_what_overlaps_is_merged),
         TEST(strings_are_cut_by_their_bytes),
         TEST(nothing_is_joined_over_a_file_that_stays),
+        TEST(merged_stretches_do_not_reach_over_a_file_that_stays),
         TEST(deleted_values_are_gone),
         TEST(when_everything_is_deleted_nothing_is_left),
         TEST(a_dead_file_is_dropped),
