@@ -22,4 +22,5 @@ setup() {
 @test "loss of power: the long test itself works" {
     "$BUILD/torture/cuts" --jobs 1 50
     "$BUILD/torture/cuts" --jobs 1 --faults 50
+    "$BUILD/torture/cuts" --jobs 1 --every 37 1
 }

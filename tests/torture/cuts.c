@@ -1,8 +1,10 @@
 /*
  * tests/torture/cuts.c: runs of tests/unit/power_run.h until so many cuts, or failures of a call, have been survived.
  *
- *   cuts [--faults] [--jobs N] [--first SEED] [--keep DIR] COUNT
+ *   cuts [--faults|--every STEP] [--jobs N] [--first SEED] [--keep DIR] COUNT
  *
+ * --faults: failures of a random call instead of cuts. --every: COUNT runs are done again and again, each time with a call
+ * STEP further on failing, in four ways: EIO or ENOSPC, once or for good.
  * --keep: DIR/SEED.log tells what a run that failed did, DIR/SEED is its directory: what depends on the order of threads does
  * not come again by its seed.
  * Workers are processes, so that one which crashes or hangs is a failure with a seed like any other. Prints the figures and the
@@ -27,28 +29,26 @@ struct worker {
     struct power_run_figures figures;
     uint64_t seed; /* the one at work */
     unsigned long done, failed;
+    unsigned long runs; /* of --every */
     pid_t pid;
 };
 
 static bool faults;
+static long every;
 static uint64_t first = 1;
 static unsigned long count;
 static const char *keep;
 
 static unsigned long progress(const struct worker *w)
 {
-    return faults ? w->figures.faults : w->figures.cuts;
+    return every ? w->runs : faults ? w->figures.faults : w->figures.cuts;
 }
 
-static bool run(struct worker *w)
+static bool run(struct worker *w, struct power_run_options opt)
 {
     char message[MESSAGE] = "", dir[4096], *text = NULL;
     size_t size = 0;
-    struct power_run_options opt = {.seed = w->seed, .lives = LIVES};
-    if (faults) {
-        opt.error = w->seed & 1 ? EIO : ENOSPC;
-        opt.for_good = w->seed & 2;
-    }
+    alarm(SECONDS_PER_RUN);
     if (keep) {
         snprintf(dir, sizeof dir, "%s/%llu", keep, (unsigned long long)w->seed);
         opt.keep = dir;
@@ -56,6 +56,9 @@ static bool run(struct worker *w)
     }
     bool ok = power_run(&opt, &w->figures, message, sizeof message);
     if (!ok) {
+        if (opt.fail_at)
+            printf("FAILED: call %ld, %s%s: ", opt.fail_at, strerror(opt.error),
+                   opt.for_good ? " for good" : "");
         printf("FAILED: POWER_SEED=%llu: %s\n", (unsigned long long)w->seed, message);
         fflush(stdout);
     }
@@ -72,12 +75,40 @@ static bool run(struct worker *w)
     return ok;
 }
 
+/* The same run with each call failing, in turn, until it ends before the failure comes. */
+static void run_every(struct worker *w)
+{
+    for (int way = 0; way < 4; way++) {
+        for (long at = 1; w->failed < FAILURES_MAX; at += every) {
+            unsigned long before = w->figures.faults;
+            struct power_run_options opt = {.seed = w->seed,
+                                            .lives = 2,
+                                            .error = way & 1 ? EIO : ENOSPC,
+                                            .for_good = way & 2,
+                                            .fail_at = at};
+            w->failed += !run(w, opt);
+            w->done++;
+            if (w->figures.faults == before)
+                break;
+        }
+    }
+}
+
 static void work(struct worker *w, unsigned jobs, unsigned long share)
 {
     while (progress(w) < share && w->failed < FAILURES_MAX) {
-        alarm(SECONDS_PER_RUN);
-        w->failed += !run(w);
-        w->done++;
+        struct power_run_options opt = {.seed = w->seed, .lives = LIVES};
+        if (faults) {
+            opt.error = w->seed & 1 ? EIO : ENOSPC;
+            opt.for_good = w->seed & 2;
+        }
+        if (every) {
+            run_every(w);
+            w->runs++;
+        } else {
+            w->failed += !run(w, opt);
+            w->done++;
+        }
         w->seed += jobs;
     }
 }
@@ -119,17 +150,18 @@ static void wait_for_all(struct worker *workers, unsigned jobs, unsigned long sh
 
 static unsigned parse(int argc, char **argv)
 {
-    static const struct option options[] = {{"faults", no_argument, NULL, 'f'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"first", required_argument, NULL, 's'},
-                                            {"keep", required_argument, NULL, 'k'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"faults", no_argument, NULL, 'f'},      {"jobs", required_argument, NULL, 'j'},
+        {"every", required_argument, NULL, 'e'}, {"first", required_argument, NULL, 's'},
+        {"keep", required_argument, NULL, 'k'},  {NULL, 0, NULL, 0}};
     unsigned jobs = 2;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'f')
             faults = true;
         else if (c == 'j')
             jobs = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'e')
+            every = strtol(optarg, NULL, 10);
         else if (c == 's')
             first = strtoull(optarg, NULL, 0);
         else if (c == 'k')
@@ -139,7 +171,7 @@ static unsigned parse(int argc, char **argv)
     }
     count = optind < argc ? strtoul(argv[optind], NULL, 10) : 0;
     if (!count || !jobs || jobs > JOBS_MAX) {
-        fprintf(stderr, "usage: cuts [--faults] [--jobs N] [--first SEED] [--keep DIR] COUNT\n");
+        fprintf(stderr, "usage: cuts [--faults|--every STEP] [--jobs N] [--first SEED] [--keep DIR] COUNT\n");
         exit(2);
     }
     if (faults)

@@ -384,10 +384,8 @@ static ssize_t power_write(void *ctx, int fd, const void *p, size_t n)
         size_t grow = at + n > node->size ? at + n - node->size : 0;
         if (grow > room)
             n -= grow - (size_t)room < n ? grow - (size_t)room : n;
-        if (n == 0) {
-            d->failed = true;
+        if (n == 0)
             return leave(d, last, -ENOSPC, "write %s", h->path);
-        }
     }
     if (at + n > node->size)
         resize(node, at + n);

@@ -30,8 +30,10 @@ struct run {
     const struct tsm_fs *fs;
     struct oracle *oracle;
     struct tsm_engine *engine; /* NULL: none is open */
+    int lives;                 /* begun */
     bool wal;                  /* what is written is to be seen at once */
     bool sync_always;
+    bool full;             /* the disk is, now and then: whoever waits gets room in the end */
     bool has_failed_write; /* is in the writer's memory, not in the log: a delete does not see it */
     struct {
         uint64_t mark;
@@ -44,6 +46,7 @@ struct run {
     atomic_bool stop;
     uint64_t beside_random;
     unsigned long beside_compactions;
+    atomic_long waits, wants; /* for room; what failed for want of it */
     uint64_t random;
     char *message;
     size_t size;
@@ -105,6 +108,31 @@ static bool went_well(struct run *r, const char *what, int rc, const struct tsm_
     return false;
 }
 
+/* The same for those who do not wait for room. */
+static bool went_well_or_full(struct run *r, const char *what, int rc, const struct tsm_err *err)
+{
+    if (rc != TSM_ENOSPC || !r->full)
+        return went_well(r, what, rc, err);
+    say(r, "%s: %s", what, err->msg);
+    atomic_fetch_add(&r->wants, 1);
+    return true;
+}
+
+/* Somebody makes room, sooner or later, mostly not much. */
+static bool on_room(void *ctx, enum tsm_room_event event, const char *message)
+{
+    struct run *r = ctx;
+    if (event == TSM_ROOM_AGAIN)
+        return true;
+    if (message)
+        say(r, "%s", message);
+    atomic_fetch_add(&r->waits, 1);
+    uint64_t seed = (uint64_t)atomic_load(&r->waits) + r->opt->seed;
+    if (power_below(&seed, 3) == 0)
+        power_disk_limit(r->disk, power_disk_used(r->disk) + power_below(&seed, 40000));
+    return !power_disk_is_off(r->disk);
+}
+
 /* ---- reading ---- */
 
 static void check(struct run *r, const char *when, enum oracle_strictness strictness)
@@ -141,13 +169,18 @@ static bool open_engine(struct run *r)
     opt.sync_interval = intervals[below(r, 4)];
     r->sync_always = r->wal && opt.sync_interval == 0;
     opt.flush_interval = below(r, 3) ? 0 : 1;
+    if (r->full) {
+        opt.room = on_room;
+        opt.room_ctx = r;
+        opt.reserve = (struct tsm_reserve){(uint64_t)below(r, 10000), 50};
+    }
     r->figures->opens++;
     int rc = tsm_engine_open(r->fs, &opt, &r->engine, &err);
     say(r, "open, log %d, sync after %lld, flush after %lld: %d", opt.wal, (long long)opt.sync_interval,
         (long long)opt.flush_interval, rc);
     if (rc == TSM_OK && !is_down(r))
         check(r, "after a writer was opened", ORACLE_ANY);
-    return went_well(r, "open the writer", rc, &err);
+    return went_well_or_full(r, "open the writer", rc, &err) && rc == TSM_OK;
 }
 
 /* Lines in one of several orders. */
@@ -258,7 +291,7 @@ static bool compact(struct run *r)
         return true;
     if (rc == TSM_OK)
         check(r, "after a compaction", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
-    return went_well(r, "compact", rc, &err);
+    return went_well_or_full(r, "compact", rc, &err);
 }
 
 static bool delete (struct run *r)
@@ -281,7 +314,7 @@ static bool delete (struct run *r)
     }
     if (rc == TSM_ELOCKED && r->beside)
         return true;
-    return went_well(r, "delete", rc, &err);
+    return went_well_or_full(r, "delete", rc, &err);
 }
 
 /* ---- another process beside the writer ---- */
@@ -294,7 +327,7 @@ static void *beside_main(void *arg)
         int rc = power_compact(r->fs, DIR, power_disk_time(r->disk), &r->beside_random,
                                &r->beside_compactions, &err);
         if (rc != TSM_OK && rc != TSM_ELOCKED)
-            went_well(r, "compact beside the writer", rc, &err);
+            went_well_or_full(r, "compact beside the writer", rc, &err);
         if (is_bad(r))
             break;
         /* Only when the writer has done something is there something to do. */
@@ -350,7 +383,8 @@ static void work(struct run *r)
 
 static void live(struct run *r)
 {
-    bool faults = r->opt->error != 0;
+    bool faults = r->opt->error != 0 && !(r->opt->fail_at && r->lives > 0);
+    r->lives++;
     static const int ranges[] = {10, 40, 100, 300};
     long at = 1 + below(r, ranges[below(r, 4)]);
     if (faults)
@@ -358,19 +392,26 @@ static void live(struct run *r)
                                 r->opt->for_good);
     else
         power_disk_plan_cut(r->disk, at);
-    if (below(r, 3) == 0)
+    r->full = !faults && below(r, 4) == 0;
+    if (r->full)
+        power_disk_limit(r->disk, power_disk_used(r->disk) + (uint64_t)below(r, 20000));
+    if (below(r, 3) == 0 && !r->opt->fail_at)
         start_beside(r);
     work(r);
     stop_beside(r);
+    power_disk_limit(r->disk, 0);
+    r->figures->waits += (unsigned long)atomic_exchange(&r->waits, 0);
+    r->figures->full += (unsigned long)atomic_exchange(&r->wants, 0);
     say(r, "down: %d", is_down(r));
-    r->figures->late_cuts += !is_down(r);
+    bool came = is_down(r);
+    r->figures->late_cuts += !came;
     tsm_engine_close(r->engine);
     r->engine = NULL;
     if (r->bad)
         return;
     if (faults) { /* it works again, and nothing that the process knew is left */
         power_disk_plan_failure(r->disk, 0, 0, false);
-        r->figures->faults++;
+        r->figures->faults += came;
     }
     oracle_forsake(r->oracle);
     bool cut = below(r, 3) != 0;
@@ -426,9 +467,10 @@ void power_run_describe(const struct power_run_figures *f, char *text, size_t si
 {
     snprintf(
         text, size,
-        "%lu cuts, %lu kills (%lu between two calls), %lu failures; %lu writes of %lu points, %lu flushes, "
+        "%lu cuts, %lu kills (%lu between two calls), %lu failures, %lu waits for room, %lu failures for "
+        "want of it; %lu writes of %lu points, %lu flushes, "
         "%lu compactions, %lu deletes, %lu reads; of values not acknowledged before a cut %lu were kept, %lu "
         "lost",
-        f->cuts, f->kills, f->late_cuts, f->faults, f->writes, f->points, f->flushes, f->compactions,
-        f->deletes, f->reads, f->kept_pending, f->lost_pending);
+        f->cuts, f->kills, f->late_cuts, f->faults, f->waits, f->full, f->writes, f->points, f->flushes,
+        f->compactions, f->deletes, f->reads, f->kept_pending, f->lost_pending);
 }

@@ -18,7 +18,7 @@ struct power_run_options {
     bool lie;         /* the disk forgets to sync: something must get lost */
     int error;        /* not 0: instead of a cut, one call fails with this errno value … */
     bool for_good;    /* … and all that follow */
-    long fail_at;     /* the call that fails; 0: a random one */
+    long fail_at;     /* the call that fails, in the first life alone; 0: a random one in each */
     FILE *log;        /* what is done, in words; may be NULL */
     const char *keep; /* where to copy the directory when something is wrong; may be NULL */
 };
@@ -27,6 +27,7 @@ struct power_run_options {
 struct power_run_figures {
     unsigned long cuts, kills, faults, writes, points, flushes, reads, opens;
     unsigned long compactions, deletes;
+    unsigned long waits, full;  /* for room; what failed for want of it */
     unsigned long late_cuts;    /* planned for a change that never came: the power went between two calls */
     unsigned long kept_pending; /* values that were not acknowledged before a cut and there behind it … */
     unsigned long lost_pending; /* … and not there */
