@@ -1,7 +1,9 @@
 /*
  * tsm-ingest: line protocol or CSV from files or stdin into a data directory.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,11 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/num.h"
 #include "base/time.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/rejects.h"
+#include "store/data_dir.h"
 #include "store/load.h"
 #include "base/banned.h"
 
@@ -28,7 +32,7 @@ enum {
 static struct {
     struct tsm_common common;
     const char *format, *precision, *measurement, *measurement_column, *tags, *fields, *time, *separator,
-        *rejects, *wal, *sync, *reserve;
+        *rejects, *wal, *sync, *reserve, *checkpoint;
     int64_t flush_interval;
     bool dry_run;
 } opt = {
@@ -69,6 +73,8 @@ static const struct tsm_option options[] = {
     {0, "flush-interval", TSM_OPT_DURATION, "INTERVAL",
      "write points to TSM files after so long at the latest (default 10m; 0s: never by time)", NULL, NULL,
      &opt.flush_interval},
+    {0, "checkpoint", TSM_OPT_STRING, "FILE",
+     "remember in FILE how far the input files are durable, and go on there", NULL, NULL, &opt.checkpoint},
     {0, "reserve", TSM_OPT_STRING, "SIZE",
      "free space to leave on the disk, as 1G or 10% (default 256M or 5%, whichever is less)", NULL, NULL,
      &opt.reserve},
@@ -190,6 +196,22 @@ static int64_t sync_interval(void)
     return interval;
 }
 
+/* What is read again has to be the same as before. */
+static void check_checkpoint(char *const *paths, int n)
+{
+    struct stat st;
+    if (!opt.checkpoint)
+        return;
+    if (opt.dry_run)
+        tsm_usage(&program, "option --checkpoint: nothing is durable after a dry run");
+    for (int i = 0; i < n || n == 0; i++) {
+        bool standard = n == 0 || strcmp(paths[i], "-") == 0;
+        if (standard || (stat(paths[i], &st) == 0 && !S_ISREG(st.st_mode)))
+            tsm_usage(&program, "option --checkpoint: %s is not a regular file",
+                      standard ? "stdin" : paths[i]);
+    }
+}
+
 static void check_options(struct tsm_load_options *load)
 {
     bool csv = strcmp(opt.format, "csv") == 0;
@@ -229,6 +251,7 @@ static void check_options(struct tsm_load_options *load)
 struct run {
     struct tsm_progress progress;
     struct tsm_rejects rejects;
+    struct tsm_checkpoint *checkpoint; /* NULL: none is kept */
 };
 
 static void clear_progress(void *ctx)
@@ -255,6 +278,11 @@ static int reject(void *ctx, const struct tsm_load_reject *r, struct tsm_err *er
 {
     return tsm_rejects_add(&((struct run *)ctx)->rejects, r->file, r->line, r->text, r->cause, r->header,
                            err);
+}
+
+static int sync_rejects(void *ctx, struct tsm_err *err)
+{
+    return tsm_rejects_sync(&((struct run *)ctx)->rejects, err);
 }
 
 static void warn(void *ctx, const char *message)
@@ -320,6 +348,39 @@ static void print_durable(const struct tsm_engine_stats *st)
 
 /* ---- the work ---- */
 
+/* What an earlier run has loaded counts only as long as it is there. */
+static int open_checkpoint(struct tsm_engine *e, struct tsm_checkpoint **c, struct tsm_err *err)
+{
+    char dir[PATH_MAX];
+    if (!opt.checkpoint)
+        return TSM_OK;
+    if (!realpath(opt.common.data, dir))
+        return tsm_err_sys(err, errno, "%s", opt.common.data);
+    struct tsm_checkpoint_target target = {tsm_str_of(dir), tsm_str_of(opt.common.database),
+                                           tsm_engine_rp(e)};
+    int rc = tsm_checkpoint_open(&tsm_fs_posix, opt.checkpoint, &target, c, err);
+    if (rc != TSM_OK)
+        return rc;
+    char *data = tsm_path_rp(dir, target.database, target.rp);
+    if (!tsm_checkpoint_empty(*c) && !tsm_fs_exists(&tsm_fs_posix, data)) {
+        tsm_complain(&program,
+                     "warning: what %s says is loaded is not in %s: all files are loaded from the start",
+                     opt.checkpoint, dir);
+        tsm_checkpoint_clear(*c);
+    }
+    tsm_free(data);
+    return TSM_OK;
+}
+
+/* After the last sync. */
+static int save_checkpoint(struct run *run, struct tsm_engine *e, struct tsm_err *err)
+{
+    if (!run->checkpoint || !tsm_checkpoint_advance(run->checkpoint, tsm_engine_durable(e)))
+        return TSM_OK;
+    int rc = tsm_rejects_sync(&run->rejects, err);
+    return rc == TSM_OK ? tsm_checkpoint_save(run->checkpoint, err) : rc;
+}
+
 /* Loads and flushes. What was read before a failure is flushed, too. */
 static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *load,
                          struct tsm_load_result *result)
@@ -336,6 +397,10 @@ static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *lo
     int synced = tsm_engine_sync(e, &late);
     if (synced != TSM_OK && (rc == TSM_OK || strcmp(late.msg, err.msg) != 0))
         tsm_complain(&program, "%s", late.msg);
+    if (save_checkpoint(load->ctx, e, &late) != TSM_OK) {
+        tsm_complain(&program, "%s", late.msg);
+        status = TSM_EXIT_FAILED;
+    }
     if (synced != TSM_OK) /* not stored: that counts for more than damaged input */
         status = rc == TSM_OK ? tsm_exit_status(synced) : TSM_EXIT_FAILED;
     return status;
@@ -383,6 +448,7 @@ int main(int argc, char **argv)
     struct tsm_err err;
     check_options(&load);
     check_rejects_file(argv + first, argc - first);
+    check_checkpoint(argv + first, argc - first);
     catch_signals();
     /* Large pieces of memory go back to the system when freed, so that the limit on memory is kept. */
     mallopt(M_MMAP_THRESHOLD, 256 << 10);
@@ -390,6 +456,8 @@ int main(int argc, char **argv)
     load.npaths = (size_t)(argc - first);
     load.memory = opt.common.memory / 8;
     load.reject = reject;
+    load.sync_rejects = sync_rejects;
+    load.warn = warn;
     load.ctx = &run;
     if (!opt.common.quiet)
         load.progress = show_progress;
@@ -429,11 +497,19 @@ int main(int argc, char **argv)
         .ctx = &run,
     };
     int status = TSM_EXIT_FAILED;
-    if (tsm_rejects_open(&run.rejects, &err) != TSM_OK)
+    rc = open_checkpoint(e, &run.checkpoint, &err);
+    load.checkpoint = run.checkpoint;
+    run.rejects.append = run.checkpoint && !tsm_checkpoint_empty(run.checkpoint);
+    if (rc == TSM_OK)
+        rc = tsm_rejects_open(&run.rejects, &err);
+    if (rc != TSM_OK)
         tsm_complain(&program, "%s", err.msg);
-    else
+    if (rc == TSM_EUSAGE || rc == TSM_EPARSE)
+        status = TSM_EXIT_USAGE;
+    if (rc == TSM_OK)
         status = finish(&run, e, &result, load_and_sync(e, &load, &result));
     tsm_load_result_release(&result);
+    tsm_checkpoint_free(run.checkpoint);
     tsm_engine_close(e);
     return status;
 }

@@ -41,7 +41,8 @@ int tsm_rejects_open(struct tsm_rejects *r, struct tsm_err *err)
 {
     if (!r->path)
         return TSM_OK;
-    int rc = tsm_file_create(r->fs, r->path, &r->file, err);
+    int rc = r->append ? tsm_file_append(r->fs, r->path, &r->file, err)
+                       : tsm_file_create(r->fs, r->path, &r->file, err);
     if (rc == TSM_OK) {
         struct tsm_fs_stat st;
         r->open = true;
@@ -95,6 +96,11 @@ int tsm_rejects_add(struct tsm_rejects *r, const char *file, uint64_t line, stru
         rc = save(r, text, tsm_buf_view(&message), header, err);
     tsm_buf_release(&message);
     return rc;
+}
+
+int tsm_rejects_sync(struct tsm_rejects *r, struct tsm_err *err)
+{
+    return r->open ? tsm_file_sync(&r->file, err) : TSM_OK;
 }
 
 int tsm_rejects_close(struct tsm_rejects *r, struct tsm_err *err)

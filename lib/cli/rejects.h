@@ -10,6 +10,7 @@
 struct tsm_rejects {
     const struct tsm_fs *fs;
     const char *path; /* NULL: they are not saved */
+    bool append;      /* to what the file has: the run goes on where another one ended */
     uint64_t show;    /* how many are told */
     uint64_t count;
     void (*before)(void *ctx); /* called before stderr is written to; may be NULL */
@@ -25,6 +26,8 @@ int tsm_rejects_open(struct tsm_rejects *r, struct tsm_err *err);
 /* text p NULL: the line is gone. header: of a CSV file, or NULL. */
 int tsm_rejects_add(struct tsm_rejects *r, const char *file, uint64_t line, struct tsm_str text,
                     const char *cause, const struct tsm_str *header, struct tsm_err *err);
+/* Makes durable what has been saved. */
+int tsm_rejects_sync(struct tsm_rejects *r, struct tsm_err *err);
 /* Says how many were not told; makes the file durable. */
 int tsm_rejects_close(struct tsm_rejects *r, struct tsm_err *err);
 

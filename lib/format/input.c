@@ -275,3 +275,40 @@ int tsm_input_drain(struct tsm_input *in, struct tsm_buf *out, size_t max, struc
     in->draining = false;
     return rc;
 }
+
+/* Moves forward in a plain file, but not beyond its end. */
+static uint64_t seek_plain(struct tsm_input *in, uint64_t n)
+{
+    off_t at = lseek(in->fd, 0, SEEK_CUR), end = at < 0 ? -1 : lseek(in->fd, 0, SEEK_END);
+    if (end < 0)
+        return 0;
+    uint64_t left = end > at ? (uint64_t)(end - at) : 0;
+    if (n > left)
+        n = left;
+    if (lseek(in->fd, at + (off_t)n, SEEK_SET) < 0)
+        return 0;
+    in->offset += n;
+    return n;
+}
+
+int tsm_input_skip(struct tsm_input *in, uint64_t n, uint64_t *skipped, struct tsm_err *err)
+{
+    struct tsm_buf text = {0};
+    int rc = TSM_OK;
+    bool eof = false;
+    *skipped = 0;
+    while (*skipped < n && rc == TSM_OK && !eof) {
+        uint64_t left = n - *skipped;
+        if (in->kind == PLAIN && in->pos == in->len && !in->finished && !in->fault.code) {
+            uint64_t moved = seek_plain(in, left);
+            *skipped += moved;
+            if (moved)
+                continue;
+        }
+        tsm_buf_reset(&text);
+        rc = tsm_input_read(in, &text, left < RAW_SIZE ? (size_t)left : RAW_SIZE, &eof, err);
+        *skipped += text.len;
+    }
+    tsm_buf_release(&text);
+    return rc;
+}

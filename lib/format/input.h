@@ -18,6 +18,8 @@ struct tsm_input *tsm_input_open(int fd, const char *name);
 int tsm_input_read(struct tsm_input *in, struct tsm_buf *out, size_t max, bool *eof, struct tsm_err *err);
 /* The same of what has been read from the input already, and never waits: nothing at all may come. */
 int tsm_input_drain(struct tsm_input *in, struct tsm_buf *out, size_t max, struct tsm_err *err);
+/* Passes over at most n bytes of the text; *skipped is less only at the end. Plain files are not read for it. */
+int tsm_input_skip(struct tsm_input *in, uint64_t n, uint64_t *skipped, struct tsm_err *err);
 void tsm_input_close(struct tsm_input *in);
 
 #endif

@@ -530,6 +530,11 @@ uint64_t tsm_engine_durable(struct tsm_engine *e)
     return mark;
 }
 
+struct tsm_str tsm_engine_rp(const struct tsm_engine *e)
+{
+    return e->rp_name;
+}
+
 void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st)
 {
     struct tsm_engine *shared = (struct tsm_engine *)e; /* only to take the lock */

@@ -76,6 +76,8 @@ int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err);
 uint64_t tsm_engine_mark(const struct tsm_engine *e);
 uint64_t tsm_engine_durable(struct tsm_engine *e);
 
+/* The retention policy that points go to. */
+struct tsm_str tsm_engine_rp(const struct tsm_engine *e);
 void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st);
 /* Releases; what was not synced is lost (it was never acknowledged). */
 void tsm_engine_close(struct tsm_engine *e);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/sort.h"
+#include "base/time.h"
 #include "store/load_reader.h"
 #include "base/banned.h"
 
@@ -22,6 +23,8 @@ enum {
     SMALLEST_PIECE = 16 << 10,
     POINT_BYTES_PER_TEXT = 24, /* the shortest lines take so much more as points than as text */
 };
+
+#define SAVE_INTERVAL TSM_SEC /* of the checkpoint */
 
 struct reject {
     uint32_t line; /* in the piece */
@@ -51,6 +54,7 @@ struct load {
     /* of the emitting side */
     struct tsm_load_file *file;
     uint64_t lines; /* of file, before the present piece */
+    int64_t saved;  /* when the checkpoint was */
 };
 
 /* ---- reading and parsing ---- */
@@ -200,11 +204,30 @@ static void report_progress(struct load *l, const struct batch *b)
     l->opt->progress(l->opt->ctx, &p);
 }
 
+/* Notes how far the input is written, and saves how far it is durable, now and then. When saving fails, it is done at the
+ * end, or fails there. */
+static int keep_checkpoint(struct load *l, const struct batch *b, struct tsm_err *err)
+{
+    struct tsm_checkpoint *c = l->opt->checkpoint;
+    if (b->piece.text.len && !b->piece.too_long) {
+        struct tsm_checkpoint_place place = b->piece.place;
+        place.lines = l->lines;
+        tsm_checkpoint_note(c, b->piece.file->path, &place, tsm_engine_mark(l->engine));
+    }
+    if (!tsm_checkpoint_advance(c, tsm_engine_durable(l->engine)) || tsm_now() - l->saved < SAVE_INTERVAL)
+        return TSM_OK;
+    int rc = l->opt->sync_rejects ? l->opt->sync_rejects(l->opt->ctx, err) : TSM_OK;
+    if (rc == TSM_OK)
+        tsm_checkpoint_save(c, NULL);
+    l->saved = tsm_now();
+    return rc;
+}
+
 static int write_batch(struct load *l, struct batch *b, struct tsm_err *err)
 {
     if (b->piece.first && b->piece.file) {
         l->file = b->piece.file;
-        l->lines = b->piece.file->csv ? 1 : 0;
+        l->lines = b->piece.file->lines;
     }
     if (b->piece.too_long) {
         char cause[80];
@@ -219,6 +242,8 @@ static int write_batch(struct load *l, struct batch *b, struct tsm_err *err)
     if (rc == TSM_OK)
         rc = report_rejects(l, b, err);
     l->lines += count_lines(b);
+    if (rc == TSM_OK && l->opt->checkpoint)
+        rc = keep_checkpoint(l, b, err);
     l->result->bytes += b->piece.text.len;
     report_progress(l, b);
     return rc;

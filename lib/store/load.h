@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "format/csv.h"
+#include "store/checkpoint.h"
 #include "store/engine.h"
 
 struct tsm_load_reject {
@@ -36,6 +37,12 @@ struct tsm_load_options {
     size_t memory; /* for text and points on their way */
     const atomic_bool
         *stop; /* when it becomes true: no more is read, what was read is written. May be NULL. */
+    struct tsm_checkpoint
+        *checkpoint; /* says where to begin, and learns how far the input is durable; may be NULL */
+    /* Before the checkpoint is saved: makes durable what reject() got so far. May be NULL. */
+    int (*sync_rejects)(void *ctx, struct tsm_err *err);
+    /* Something the user should know. May be NULL; called by any thread. */
+    void (*warn)(void *ctx, const char *message);
     /* Called in the order of the input, by any thread, one at a time. */
     int (*reject)(void *ctx, const struct tsm_load_reject *r, struct tsm_err *err);
     void (*progress)(void *ctx, const struct tsm_load_progress *p); /* may be NULL */

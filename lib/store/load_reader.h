@@ -4,6 +4,7 @@
 
 #include "format/csv.h"
 #include "format/input.h"
+#include "store/checkpoint.h"
 #include "store/load.h"
 
 /* An input file; it lives as long as the reader. */
@@ -11,6 +12,8 @@ struct tsm_load_file {
     const char *name;
     struct tsm_csv *csv; /* NULL: line protocol */
     struct tsm_str header;
+    struct tsm_str path; /* absolute; empty without a checkpoint */
+    uint64_t lines;      /* before the text that is read: the header, what was loaded before */
     struct tsm_load_file *next;
 };
 
@@ -24,10 +27,16 @@ struct tsm_load_reader {
     int fd;                  /* its descriptor */
     bool regular;
     struct tsm_load_file *file;
-    struct tsm_load_file *files; /* all, newest first */
-    struct tsm_buf carry;        /* text behind the last whole line */
-    bool skipping;               /* the rest of a line that is too long */
-    bool before_header;          /* of a CSV file that has been opened */
+    struct tsm_load_file *files;       /* all, newest first */
+    struct tsm_buf carry;              /* text behind the last whole line */
+    bool skipping;                     /* the rest of a line that is too long */
+    bool before_header;                /* of a CSV file that has been opened */
+    uint64_t text;                     /* bytes of it that have been read or passed over, in this file */
+    uint64_t whole;                    /* of them, up to the end of the last line that was handed out */
+    uint8_t head[TSM_CHECKPOINT_HEAD]; /* the beginning of the text; only with a checkpoint */
+    size_t nhead;
+    struct tsm_checkpoint_place from; /* where an earlier run ended in this file; zero: nowhere */
+    bool skip_file;                   /* it has been given before */
     bool stopped;
     atomic_bool quit; /* nobody wants more */
     uint64_t input_bytes, input_total;
@@ -39,11 +48,12 @@ struct tsm_load_reader {
 struct tsm_load_piece {
     struct tsm_buf text; /* whole lines */
     struct tsm_load_file *file;
-    bool first;    /* of its file */
-    bool too_long; /* stands for a line that is too long; text is empty */
-    int64_t now;   /* when it was read */
-    bool end;      /* there are no more */
-    int code;      /* reading failed behind this piece */
+    bool first;                        /* of its file */
+    struct tsm_checkpoint_place place; /* behind it, but for the lines; with a checkpoint */
+    bool too_long;                     /* stands for a line that is too long; text is empty */
+    int64_t now;                       /* when it was read */
+    bool end;                          /* there are no more */
+    int code;                          /* reading failed behind this piece */
     struct tsm_err err;
     uint64_t input_bytes;
 };

@@ -15,15 +15,26 @@
 
 enum { WRITE_SIZE = 1 << 20 };
 
-int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err)
+static int open_for_writing(const struct tsm_fs *fs, const char *path, int how, struct tsm_file *f,
+                            struct tsm_err *err)
 {
     *f = (struct tsm_file){.fs = fs, .fd = -1};
-    int fd = fs->open(fs->ctx, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int fd = fs->open(fs->ctx, path, O_WRONLY | O_CREAT | how, 0644);
     if (fd < 0)
         return tsm_err_sys(err, -fd, "create %s", path);
     f->fd = fd;
     f->path = tsm_strdup(path);
     return TSM_OK;
+}
+
+int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err)
+{
+    return open_for_writing(fs, path, O_TRUNC, f, err);
+}
+
+int tsm_file_append(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err)
+{
+    return open_for_writing(fs, path, O_APPEND, f, err);
 }
 
 static int write_all(struct tsm_file *f, const uint8_t *p, size_t n, struct tsm_err *err)
@@ -65,8 +76,7 @@ static void forget(struct tsm_file *f)
     f->fd = -1;
 }
 
-/* Collected bytes, fsync and close; the path is kept. */
-static int flush_and_close(struct tsm_file *f, struct tsm_err *err)
+int tsm_file_sync(struct tsm_file *f, struct tsm_err *err)
 {
     int r = write_all(f, f->buf.data, f->buf.len, err);
     tsm_buf_reset(&f->buf);
@@ -75,6 +85,13 @@ static int flush_and_close(struct tsm_file *f, struct tsm_err *err)
         if (s < 0)
             r = tsm_err_sys(err, -s, "fsync %s", f->path);
     }
+    return r;
+}
+
+/* Collected bytes, fsync and close; the path is kept. */
+static int flush_and_close(struct tsm_file *f, struct tsm_err *err)
+{
+    int r = tsm_file_sync(f, err);
     int c = f->fs->close(f->fs->ctx, f->fd);
     f->fd = -1;
     if (r == TSM_OK && c < 0)

@@ -64,7 +64,11 @@ struct tsm_file {
 
 int tsm_file_create(const struct tsm_fs *fs, const char *path, struct tsm_file *f,
                     struct tsm_err *err); /* truncates */
+/* The same behind what the file has, if there is one. */
+int tsm_file_append(const struct tsm_fs *fs, const char *path, struct tsm_file *f, struct tsm_err *err);
 int tsm_file_write(struct tsm_file *f, const void *p, size_t n, struct tsm_err *err);
+/* Writes what is collected and fsyncs. */
+int tsm_file_sync(struct tsm_file *f, struct tsm_err *err);
 /* Writes what is collected, fsyncs and closes. After a failure the file stays with what it got. */
 int tsm_file_finish(struct tsm_file *f, struct tsm_err *err);
 /* As finish, then renames to path and fsyncs the directory: the atomic install. On failure the temporary
