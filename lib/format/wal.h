@@ -14,9 +14,10 @@
  *             the log: 4 bytes length, TSM key
  *
  * All integers are big-endian. A delete concerns the records before it and nothing behind it; what was in TSM files by then
- * has got tombstones. A record that does not check loses only itself: its end is known from its header, and when that does
- * not check either, the next header that does is searched for. Bytes at the end of the last segment that begin a record and do not finish it
- * are what a writer was just about to write, or was killed at: they were never acknowledged.
+ * has got tombstones. A record that does not check loses only itself: the next one begins where its header says, if a header
+ * checks there; else, and when its own header does not check, the next header that does is searched for. Bytes at the end of a
+ * segment that begin a record and do not finish it are what a writer was just about to write, or was killed at: they were never
+ * acknowledged. That a record is missing shows by the sequence.
  *
  * InfluxDB looks at _*.wal only and passes over these files.
  */
