@@ -39,19 +39,28 @@ static char *find_file(const char *dir, const struct tsm_names *names, struct ts
     return NULL;
 }
 
-/* Removes files in the order given, each durably before the next, and each with its tombstones behind it. */
-static int remove_files(const struct tsm_fs *fs, const char *dir, char *const *paths, size_t n,
+static int remove_beside(const struct tsm_fs *fs, const char *path, struct tsm_err *err)
+{
+    char *beside = tsm_tombstone_path(path);
+    int rc = tsm_fs_remove(fs, beside, err);
+    tsm_free(beside);
+    return rc;
+}
+
+/* Removes files and, when they are durably gone, their tombstones. They go in the order given, each durably before the next, unless
+ * they are disjoint: none has a value for a time of a key that another one has, so it does not matter which are left by a crash. */
+static int remove_files(const struct tsm_fs *fs, const char *dir, char *const *paths, size_t n, bool disjoint,
                         struct tsm_err *err)
 {
     int rc = TSM_OK;
-    for (size_t i = 0; i < n && rc == TSM_OK; i++) {
-        char *beside = tsm_tombstone_path(paths[i]);
-        rc = tsm_fs_remove(fs, paths[i], err);
+    for (size_t from = 0, to; from < n && rc == TSM_OK; from = to) {
+        to = disjoint ? n : from + 1;
+        for (size_t i = from; i < to && rc == TSM_OK; i++)
+            rc = tsm_fs_remove(fs, paths[i], err);
         if (rc == TSM_OK)
             rc = tsm_fs_sync_dir(fs, dir, err);
-        if (rc == TSM_OK)
-            rc = tsm_fs_remove(fs, beside, err);
-        tsm_free(beside);
+        for (size_t i = from; i < to && rc == TSM_OK; i++)
+            rc = remove_beside(fs, paths[i], err);
     }
     return rc == TSM_OK ? tsm_fs_sync_dir(fs, dir, err) : rc;
 }
@@ -108,7 +117,7 @@ static int remove_origins(struct tsm_compaction_run *run, const struct tsm_names
         if (path) {
             rc = is_origin(run->fs, path, &output->origins[i], st.mtime, &is, &doubtful, err);
             if (rc == TSM_OK && is)
-                rc = remove_files(run->fs, run->dir, &path, 1, err);
+                rc = remove_files(run->fs, run->dir, &path, 1, false, err);
         }
         tsm_free(path);
     }
@@ -359,7 +368,7 @@ static int run_merge(struct job *j, struct tsm_err *err)
         rc = tsm_writer_install(w, err);
     tsm_free(path);
     if (rc == TSM_OK)
-        rc = remove_files(run->fs, run->dir, j->paths, j->c->ninputs, err);
+        rc = remove_files(run->fs, run->dir, j->paths, j->c->ninputs, j->merge.figures.merged == 0, err);
     if (rc == TSM_OK)
         add_figures(j);
     return rc;
@@ -427,7 +436,7 @@ static int run_drop(struct job *j, struct tsm_err *err)
     for (size_t i = 0; i < j->c->ninputs && rc == TSM_OK; i++)
         rc = check_dead(j, j->paths[i], &points, err);
     if (rc == TSM_OK)
-        rc = remove_files(j->run->fs, j->run->dir, j->paths, j->c->ninputs, err);
+        rc = remove_files(j->run->fs, j->run->dir, j->paths, j->c->ninputs, true, err);
     if (rc == TSM_OK) {
         j->run->figures.compactions++;
         j->run->figures.dropped += j->c->ninputs;
