@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # tests/tools/wal.bats: live pipes: the log of tsm-ingest, seen by others while it runs, replayed after a kill.
+# shellcheck disable=SC2154 # stderr is what run has set
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -24,14 +25,14 @@ start() {
     exec 7>pipe
 }
 
-# finish [STATUS]: the end of its input.
+# The end of its input; it has to succeed.
 finish() {
     exec 7>&-
     local status=0
     wait "$writer" || status=$?
     writer=
     cat errors
-    [ "$status" -eq "${1:-0}" ]
+    [ "$status" -eq 0 ]
 }
 
 killed() {
@@ -43,8 +44,8 @@ killed() {
 
 # until_true COMMAND...: tries for up to 20 seconds.
 until_true() {
-    local i
-    for ((i = 0; i < 400; i++)); do
+    local left=400
+    while [ $((left--)) -gt 0 ]; do
         "$@" && return 0
         sleep 0.05
     done
@@ -71,6 +72,14 @@ stored() {
 
 segments() {
     find data/wal -name '*.log' | wc -l
+}
+
+has_no_segments() {
+    [ "$(segments)" -eq 0 ]
+}
+
+has_files() {
+    [ "$(find data -name '*.tsm' | wc -l)" -eq "$1" ]
 }
 
 # json FIELD: of the summary in errors.
@@ -161,11 +170,11 @@ json() {
 @test "--sync and --flush-interval: by the clock, also while nothing comes" {
     start --sync 50ms --flush-interval 200ms
     lines 10 >&7
-    until_true eval '[ -n "$(find data -name "*.tsm")" ]'
-    until_true eval '[ "$(segments)" -eq 0 ]'
+    until_true has_files 1
+    until_true has_no_segments
     lines 10 10 >&7
     until_true counts 20
-    until_true eval '[ "$(find data -name "*.tsm" | wc -l)" -eq 2 ]'
+    until_true has_files 2
     finish
     [ "$(json files)" -eq 2 ]
     for wrong in 1 1x -1s ''; do
