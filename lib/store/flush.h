@@ -24,7 +24,7 @@ struct tsm_flush {
     struct tsm_flush_shard **shards; /* by the memtable's shard numbers */
     size_t nshards;
     unsigned jobs;
-    size_t index_memory; /* a file is finished when its index takes more than this */
+    size_t index_memory; /* for the index of a file that is written */
     tsm_shard_damage_fn *damage;
     /* Around the writing of each shard; NULL: nothing to do. Without a begin that succeeded there is no end. */
     int (*begin)(void *ctx, uint32_t shard, struct tsm_err *err);

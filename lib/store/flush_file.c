@@ -21,6 +21,7 @@ static int start(struct tsm_flush_file *f, struct tsm_err *err)
     tsm_free(path);
     if (rc != TSM_OK)
         return rc;
+    tsm_writer_limit_memory(f->writer, f->index_memory);
     ++*next;
     tsm_buf_reset(&f->first);
     tsm_buf_reset(&f->last);
@@ -34,9 +35,8 @@ int tsm_flush_file_block(struct tsm_flush_file *f, struct tsm_str key, enum tsm_
                          int64_t tmax, const uint8_t *block, size_t len, struct tsm_err *err)
 {
     bool same = f->writer && tsm_str_eq(key, tsm_buf_view(&f->last));
-    if (f->writer &&
-        ((same && f->entries == TSM_MAX_ENTRIES) || tsm_writer_memory(f->writer) > f->index_memory ||
-         tsm_writer_size(f->writer) + len + key.n + ENTRY_ROOM > TSM_MAX_FILE_SIZE)) {
+    if (f->writer && ((same && f->entries == TSM_MAX_ENTRIES) ||
+                      tsm_writer_size(f->writer) + len + key.n + ENTRY_ROOM > TSM_MAX_FILE_SIZE)) {
         int rc = tsm_flush_file_finish(f, err);
         if (rc != TSM_OK)
             return rc;

@@ -11,7 +11,7 @@ struct tsm_flush_file {
     const struct tsm_fs *fs;
     struct tsm_shard_files *files;
     bool late;
-    size_t index_memory; /* a file is finished when its index takes more than this */
+    size_t index_memory; /* of the file that is open: what is more waits in a file beside */
     struct tsm_writer *writer;
     struct tsm_file_name name;
     struct tsm_buf first, last; /* keys */

@@ -177,7 +177,11 @@ static int remove_unfinished(const struct tsm_fs *fs, const char *dir, struct ts
         return rc == TSM_ENOTFOUND ? TSM_OK : rc;
     for (size_t i = 0; i < names.n && rc == TSM_OK; i++) {
         struct tsm_file_name name;
-        if (!tsm_file_name_parse(tsm_str_of(names.names[i]), ".tsm.tmp", &name) || name.level != 1)
+        struct tsm_str text = tsm_str_of(names.names[i]);
+        if (!tsm_file_name_parse(text, ".tsm.tmp", &name) &&
+            !tsm_file_name_parse(text, ".tsm.index.tmp", &name))
+            continue;
+        if (name.level != 1)
             continue;
         char *path = tsm_path_join(dir, names.names[i]);
         rc = tsm_fs_remove(fs, path, err);
