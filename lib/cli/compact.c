@@ -10,10 +10,8 @@
 #include "base/time.h"
 #include "base/num.h"
 #include "store/data_dir.h"
+#include "store/room.h"
 #include "base/banned.h"
-
-enum { RESERVE_PERCENT = 5 };
-#define RESERVE_BYTES (256ull << 20)
 
 void tsm_compact_say(struct tsm_compact *c, const char *fmt, ...)
 {
@@ -205,16 +203,17 @@ void tsm_compact_close(struct tsm_compact_shard *s)
     *s = (struct tsm_compact_shard){0};
 }
 
+/* --reserve in bytes; its form has been checked. */
 static uint64_t reserve_of(const struct tsm_compact *c, uint64_t total)
 {
-    uint64_t bytes = RESERVE_BYTES, part = total / 100 * RESERVE_PERCENT;
-    if (!c->reserve)
-        return bytes < part ? bytes : part;
-    size_t n = strlen(c->reserve);
-    uint64_t percent;
-    if (n > 0 && c->reserve[n - 1] == '%' && tsm_parse_uint(tsm_str(c->reserve, n - 1), &percent))
+    struct tsm_reserve r = TSM_RESERVE_DEFAULT;
+    struct tsm_str text = tsm_str_of(c->reserve);
+    uint64_t percent, part = total / 100 * r.percent;
+    if (text.n > 0 && text.p[text.n - 1] == '%' && tsm_parse_uint(tsm_str(text.p, text.n - 1), &percent))
         return total / 100 * percent;
-    return tsm_parse_size(tsm_str_of(c->reserve), &bytes) ? bytes : 0;
+    if (text.n > 0 && tsm_parse_size(text, &r.bytes))
+        return r.bytes;
+    return r.bytes < part ? r.bytes : part;
 }
 
 /* The output may be as large as the inputs, which are there until it is finished. */
