@@ -128,6 +128,20 @@ int tsm_tombstone_writer_add(struct tsm_tombstone_writer *w, const struct tsm_bu
     return tsm_file_write(&w->file, member->data, member->len, err);
 }
 
+int tsm_tombstone_writer_finish(struct tsm_tombstone_writer *w, char **tmp, struct tsm_err *err)
+{
+    const struct tsm_fs *fs = w->file.fs;
+    char *path = tsm_strdup(w->file.path);
+    int rc = tsm_file_finish(&w->file, err);
+    tsm_tombstone_writer_abandon(w);
+    *tmp = rc == TSM_OK ? path : NULL;
+    if (rc != TSM_OK) {
+        fs->unlink(fs->ctx, path);
+        tsm_free(path);
+    }
+    return rc;
+}
+
 int tsm_tombstone_writer_install(struct tsm_tombstone_writer *w, struct tsm_err *err)
 {
     int rc = tsm_file_install(&w->file, w->path, err);

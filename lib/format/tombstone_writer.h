@@ -34,6 +34,9 @@ int tsm_tombstone_writer_add(struct tsm_tombstone_writer *w, const struct tsm_bu
 /* Packs and adds a whole list. */
 int tsm_tombstone_writer_list(struct tsm_tombstone_writer *w, const struct tsm_tombstones *t,
                               struct tsm_err *err);
+/* fsync, but still under the temporary name, which is given (tsm_free): renaming it to path remains to be done. Releases w, also on
+ * failure. */
+int tsm_tombstone_writer_finish(struct tsm_tombstone_writer *w, char **tmp, struct tsm_err *err);
 /* fsync, rename, fsync of the directory. Releases w, also on failure. */
 int tsm_tombstone_writer_install(struct tsm_tombstone_writer *w, struct tsm_err *err);
 void tsm_tombstone_writer_abandon(struct tsm_tombstone_writer *w); /* accepts a zeroed or released one */

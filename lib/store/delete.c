@@ -65,26 +65,92 @@ static int remove_orphans(const struct tsm_delete *d, const struct tsm_names *na
     return any ? tsm_fs_sync_dir(d->fs, d->dir, err) : TSM_OK;
 }
 
-/* With the shard's lock. */
-static int delete_from_files(struct tsm_delete *d, struct tsm_err *err)
+/* What is prepared for the files, in their order. */
+struct steps {
+    struct tsm_delete_step *items;
+    size_t n, cap;
+};
+
+static void release_steps(const struct tsm_delete *d, struct steps *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        tsm_delete_step_release(d, &s->items[i]);
+    tsm_free(s->items);
+}
+
+/* Calls visit for the path of each TSM file, the oldest first. */
+static int each_file(const struct tsm_delete *d, const struct tsm_names *names,
+                     int (*visit)(void *ctx, const char *path, struct tsm_err *err), void *ctx,
+                     struct tsm_err *err)
+{
+    struct listed *files = tsm_calloc(names->n, sizeof *files);
+    size_t n = 0;
+    int rc = TSM_OK;
+    for (size_t i = 0; i < names->n; i++)
+        if (tsm_file_name_parse(tsm_str_of(names->names[i]), ".tsm", &files[n].name))
+            files[n++].text = names->names[i];
+    tsm_sort(files, n, sizeof *files, by_name);
+    for (size_t i = 0; i < n && rc == TSM_OK; i++) {
+        char *path = tsm_path_join(d->dir, files[i].text);
+        rc = visit(ctx, path, err);
+        tsm_free(path);
+    }
+    tsm_free(files);
+    return rc;
+}
+
+struct preparing {
+    struct tsm_delete *d;
+    struct steps *steps;
+    size_t next; /* of the steps, to be committed */
+};
+
+static int prepare_file(void *ctx, const char *path, struct tsm_err *err)
+{
+    struct preparing *p = ctx;
+    struct steps *s = p->steps;
+    TSM_GROW(s->items, s->n + 1, s->cap);
+    return tsm_delete_prepare(p->d, path, &s->items[s->n++], err);
+}
+
+/* Takes the step that was prepared for a file, or prepares one now. */
+static int commit_file(void *ctx, const char *path, struct tsm_err *err)
+{
+    struct preparing *p = ctx;
+    if (p->next < p->steps->n && strcmp(p->steps->items[p->next].path, path) == 0)
+        return tsm_delete_commit(p->d, &p->steps->items[p->next++], err);
+    struct tsm_delete_step step;
+    int rc = tsm_delete_prepare(p->d, path, &step, err);
+    if (rc == TSM_OK)
+        rc = tsm_delete_commit(p->d, &step, err);
+    tsm_delete_step_release(p->d, &step);
+    return rc;
+}
+
+/* With the shard's lock; writers may go on. */
+static int prepare_files(struct tsm_delete *d, struct steps *steps, struct tsm_err *err)
 {
     struct tsm_names names;
+    struct preparing p = {d, steps, 0};
     int rc = tsm_fs_list(d->fs, d->dir, &names, err);
     if (rc != TSM_OK)
         return rc == TSM_ENOTFOUND ? TSM_OK : rc;
     rc = remove_orphans(d, &names, err);
-    struct listed *files = tsm_calloc(names.n, sizeof *files);
-    size_t n = 0;
-    for (size_t i = 0; i < names.n; i++)
-        if (tsm_file_name_parse(tsm_str_of(names.names[i]), ".tsm", &files[n].name))
-            files[n++].text = names.names[i];
-    tsm_sort(files, n, sizeof *files, by_name);
-    for (size_t i = 0; i < n && rc == TSM_OK; i++) {
-        char *path = tsm_path_join(d->dir, files[i].text);
-        rc = tsm_delete_file(d, path, err);
-        tsm_free(path);
-    }
-    tsm_free(files);
+    if (rc == TSM_OK)
+        rc = each_file(d, &names, prepare_file, &p, err);
+    tsm_names_release(&names);
+    return rc;
+}
+
+/* With the locks of the log too: no file comes any more, and those that have come meanwhile are no trouble. */
+static int commit_files(struct tsm_delete *d, struct steps *steps, struct tsm_err *err)
+{
+    struct tsm_names names;
+    struct preparing p = {d, steps, 0};
+    int rc = tsm_fs_list(d->fs, d->dir, &names, err);
+    if (rc != TSM_OK)
+        return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+    rc = each_file(d, &names, commit_file, &p, err);
     tsm_names_release(&names);
     return rc;
 }
@@ -183,11 +249,12 @@ static int delete_from_log(struct tsm_delete *d, struct tsm_wal_guard *guard, st
 
 /* ---- both -------------------------------------------------------------------------------------- */
 
-/* TSM_ENOTFOUND with TSM_ESTOP's meaning: a folder came into being before its lock could be taken. */
+/* TSM_ESTOP: a folder came into being before its lock could be taken. */
 static int try_delete(struct tsm_delete *d, struct tsm_err *err)
 {
     struct tsm_lock lock = {0};
     struct tsm_wal_guard guard = {0};
+    struct steps steps = {0};
     int rc = TSM_OK;
     bool exists = tsm_fs_exists(d->fs, d->dir);
     if (exists) {
@@ -198,15 +265,18 @@ static int try_delete(struct tsm_delete *d, struct tsm_err *err)
          * once more, a file that is gone gets none. */
         if (rc == TSM_OK)
             rc = tsm_fs_sync_dir(d->fs, d->dir, err);
+        if (rc == TSM_OK)
+            rc = prepare_files(d, &steps, err);
     }
     if (rc == TSM_OK && d->wal)
         rc = tsm_wal_guard_take(d->fs, d->wal, &guard, err);
     if (rc == TSM_OK && !exists && tsm_fs_exists(d->fs, d->dir))
         rc = TSM_ESTOP; /* a flush made the folder, and its files, before the log was ours */
     if (rc == TSM_OK && exists)
-        rc = delete_from_files(d, err);
+        rc = commit_files(d, &steps, err);
     if (rc == TSM_OK)
         rc = delete_from_log(d, &guard, err);
+    release_steps(d, &steps);
     tsm_wal_guard_release(&guard);
     tsm_lock_release(&lock);
     return rc;

@@ -5,7 +5,8 @@
  * the call. A writer may run beside: what it appends afterwards is newer than the delete.
  *
  * Files are taken in ascending order and each is durable before the next, the log comes last: a value that had been
- * overwritten never comes back, even when the power fails in between. A file of which nothing is left is removed instead of getting
+ * overwritten never comes back, even when the power fails in between. Tombstones are written before that, under temporary names:
+ * a writer with a log waits only while they are renamed. A file of which nothing is left is removed instead of getting
  * tombstones.
  */
 #ifndef TSM_STORE_DELETE_H

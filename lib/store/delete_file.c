@@ -211,7 +211,7 @@ static int add_member(void *ctx, size_t task, void *slot, struct tsm_err *err)
     return rc;
 }
 
-static int write_tombstones(struct work *w, const char *path, struct tsm_err *err)
+static int write_tombstones(struct work *w, const char *path, char **tmp, struct tsm_err *err)
 {
     int rc = tsm_tombstone_writer_open(w->d->fs, path, &w->r->tombstones, w->nmarks, &w->writer, err);
     if (rc != TSM_OK)
@@ -229,8 +229,38 @@ static int write_tombstones(struct work *w, const char *path, struct tsm_err *er
         p.jobs = (unsigned)p.tasks;
     rc = tsm_parallel_run(&p, err);
     if (rc == TSM_OK)
-        return tsm_tombstone_writer_install(&w->writer, err);
+        return tsm_tombstone_writer_finish(&w->writer, tmp, err);
     tsm_tombstone_writer_abandon(&w->writer);
+    return rc;
+}
+
+int tsm_delete_prepare(struct tsm_delete *d, const char *path, struct tsm_delete_step *step,
+                       struct tsm_err *err)
+{
+    struct tsm_reader *r;
+    *step = (struct tsm_delete_step){.path = tsm_strdup(path)};
+    int rc = tsm_reader_open(d->fs, path, &r, err);
+    if (rc == TSM_ENOTFOUND)
+        return TSM_OK; /* the whole shard is being dropped */
+    if (rc == TSM_ECORRUPT)
+        return tsm_damage_pass(d->damage, err);
+    if (rc != TSM_OK)
+        return rc;
+    struct work w = {.d = d, .r = r};
+    w.marks = tsm_calloc(r->nkeys / 64 + 1, sizeof *w.marks);
+    if (d->tmin <= r->tmax && d->tmax >= r->tmin) {
+        mark_keys(&w);
+        step->keys = w.nmarks;
+        step->remove = !w.remains && r->nkeys > 0;
+    }
+    if (w.nmarks > 0 && !step->remove) {
+        char *beside = tsm_tombstone_path(path);
+        rc = write_tombstones(&w, beside, &step->tmp, err);
+        tsm_free(beside);
+    }
+    tsm_free(w.marks);
+    tsm_free(w.pieces);
+    tsm_reader_close(r);
     return rc;
 }
 
@@ -246,38 +276,36 @@ static int remove_both(const struct tsm_fs *fs, const char *path, const char *be
     return rc == TSM_OK ? tsm_fs_sync_parent(fs, beside, err) : rc;
 }
 
-static int apply(struct work *w, const char *path, struct tsm_err *err)
+static int install(const struct tsm_fs *fs, struct tsm_delete_step *step, const char *beside,
+                   struct tsm_err *err)
 {
-    mark_keys(w);
-    bool remove = !w->remains && w->r->nkeys > 0;
-    if (w->nmarks == 0 && !remove)
+    int e = fs->rename(fs->ctx, step->tmp, beside);
+    if (e < 0)
+        return tsm_err_sys(err, -e, "rename %s to %s", step->tmp, beside);
+    tsm_free(step->tmp);
+    step->tmp = NULL;
+    return tsm_fs_sync_parent(fs, beside, err);
+}
+
+int tsm_delete_commit(struct tsm_delete *d, struct tsm_delete_step *step, struct tsm_err *err)
+{
+    if (!step->remove && !step->tmp)
         return TSM_OK;
-    char *beside = tsm_tombstone_path(path);
-    int rc = remove ? remove_both(w->d->fs, path, beside, err) : write_tombstones(w, beside, err);
+    char *beside = tsm_tombstone_path(step->path);
+    int rc = step->remove ? remove_both(d->fs, step->path, beside, err) : install(d->fs, step, beside, err);
     tsm_free(beside);
     if (rc == TSM_OK) {
-        w->d->keys += w->nmarks;
-        w->d->files++;
+        d->keys += step->keys;
+        d->files++;
     }
     return rc;
 }
 
-int tsm_delete_file(struct tsm_delete *d, const char *path, struct tsm_err *err)
+void tsm_delete_step_release(const struct tsm_delete *d, struct tsm_delete_step *step)
 {
-    struct tsm_reader *r;
-    int rc = tsm_reader_open(d->fs, path, &r, err);
-    if (rc == TSM_ENOTFOUND)
-        return TSM_OK; /* the whole shard is being dropped */
-    if (rc == TSM_ECORRUPT)
-        return tsm_damage_pass(d->damage, err);
-    if (rc != TSM_OK)
-        return rc;
-    struct work w = {.d = d, .r = r};
-    w.marks = tsm_calloc(r->nkeys / 64 + 1, sizeof *w.marks);
-    if (d->tmin <= r->tmax && d->tmax >= r->tmin)
-        rc = apply(&w, path, err);
-    tsm_free(w.marks);
-    tsm_free(w.pieces);
-    tsm_reader_close(r);
-    return rc;
+    if (step->tmp)
+        d->fs->unlink(d->fs->ctx, step->tmp);
+    tsm_free(step->tmp);
+    tsm_free(step->path);
+    *step = (struct tsm_delete_step){0};
 }
