@@ -31,6 +31,8 @@ struct run {
     struct oracle *oracle;
     struct tsm_engine *engine; /* NULL: none is open */
     int lives;                 /* begun */
+    bool killed;               /* the last one ended so */
+    bool brief;                /* this one: a few calls, none of which fails, and a cut */
     bool wal;                  /* what is written is to be seen at once */
     bool sync_always;
     bool full;             /* the disk is, now and then: whoever waits gets room in the end */
@@ -361,8 +363,9 @@ static void work(struct run *r)
 {
     if (!open_engine(r))
         return;
-    for (int i = 4 + below(r, 20); i > 0 && !is_bad(r) && !power_disk_is_off(r->disk); i--) {
-        int what = below(r, 100);
+    for (int i = r->brief ? 1 + below(r, 3) : 4 + below(r, 20);
+         i > 0 && !is_bad(r) && !power_disk_is_off(r->disk); i--) {
+        int what = below(r, r->brief ? 85 : 100);
         bool ok = true;
         if (what < 45)
             ok = write_batch(r);
@@ -385,12 +388,14 @@ static void live(struct run *r)
 {
     bool faults = r->opt->error != 0 && !(r->opt->fail_at && r->lives > 0);
     r->lives++;
+    /* What a killed process left visible and not durable is most easily lost soon after. */
+    r->brief = r->killed && below(r, 3);
     static const int ranges[] = {10, 40, 100, 300};
     long at = 1 + below(r, ranges[below(r, 4)]);
     if (faults)
         power_disk_plan_failure(r->disk, r->opt->fail_at ? r->opt->fail_at : at, r->opt->error,
                                 r->opt->for_good);
-    else
+    else if (!r->brief)
         power_disk_plan_cut(r->disk, at);
     r->full = !faults && below(r, 4) == 0;
     if (r->full)
@@ -414,7 +419,8 @@ static void live(struct run *r)
         r->figures->faults += came;
     }
     oracle_forsake(r->oracle);
-    bool cut = below(r, 3) != 0;
+    bool cut = r->brief || below(r, 2);
+    r->killed = !cut;
     if (cut) {
         power_disk_cut(r->disk, power_random(&r->random));
         r->figures->cuts++;
