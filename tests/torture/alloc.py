@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""tests/torture/alloc.py [STEP [SECONDS]]: every STEP-th allocation of the programs fails, one per run (default: every
-one, no limit of time). A program then ends with status 1 and says why, or does its work all the same; never by a signal,
+"""tests/torture/alloc.py [STEP [SECONDS]]: every STEP-th allocation of the programs fails, one per run, in random order
+(default: every one, no limit of time; each program gets its share of the time). A program then ends with status 1 and says why, or does its work all the same; never by a signal,
 and never with status 0 and something missing. Afterwards the directory is sound and holds what it held before, or what
 the program was to do. Prints what is wrong; exits 1 when something is. Works in a directory of its own, removed at the end.
 Environment: BUILD, ALLOCFAIL (the library to preload).
 """
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -143,7 +144,8 @@ def main():
     failures, faults = 0, 0
     prepare()
     before = rows("base")
-    for name, args, changes in CASES:
+    for i, (name, args, changes) in enumerate(CASES):
+        end = END and time.monotonic() + (END - time.monotonic()) / (len(CASES) - i)
         args = [program(args[0])] + args[1:]
         stdin = "d.lp" if "pipe" in name or "log" in name else None
         fresh()
@@ -154,8 +156,8 @@ def main():
         with open("count") as f:
             count = int(f.read())
         done = 0
-        for n in range(1 + faults % STEP, count + 1, STEP):
-            if END and time.monotonic() > END:
+        for n in random.sample(range(1, count + 1), (count + STEP - 1) // STEP):
+            if end and time.monotonic() > end:
                 break
             if changes:
                 fresh()
