@@ -12,7 +12,7 @@ static const struct tsm_option options[] = {
     TSM_OPT_DB(&in.common),
     {'p', "rp", TSM_OPT_STRING, "NAME", "retention policy (default: all)", NULL, NULL, &in.common.rp},
     {'f', "format", TSM_OPT_CHOICE, "NAME",
-     "of dump (default: table on a terminal, else tsv) and report (table)", "table csv tsv json jsonl", NULL,
+     "of dump (default: table on a terminal, else tsv), report and repair (table)", "table csv tsv json jsonl", NULL,
      &in.format},
     {0, "blocks", TSM_OPT_FLAG, NULL, "dump: a line per block instead of per key", NULL, NULL, &in.blocks},
     {0, "origins", TSM_OPT_FLAG, NULL, "dump: the files that a compaction made this one from", NULL, NULL,
@@ -99,7 +99,7 @@ static void refuse(const struct command *c, const char *option, bool given, cons
 static void check_options(const struct command *c)
 {
     /* In a configuration file the format may be meant for other programs. */
-    refuse(c, "format", in.format && !in.common.config, "dump and report");
+    refuse(c, "format", in.format && !in.common.config, "dump, report and repair");
     refuse(c, "blocks", in.blocks, "dump");
     refuse(c, "origins", in.origins, "dump");
     refuse(c, "start", in.start, "export");

@@ -1,268 +1,307 @@
-/*
- * store/repair_tsm.c: salvaging a TSM file.
- *
- * Index records are read one after the other from where the footer says that the index begins, or, when that says nothing, from
- * where a record is found. A record counts when its parts are in range and one of its blocks checks; behind one that does not, the
- * next one is searched for byte by byte. So the order of keys and the seal are not needed.
- */
-#include <stdlib.h>
+/* store/repair_tsm.c: TSM files and tombstone files. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
-
 #include <zlib.h>
 
 #include "base/alloc.h"
-#include "base/arena.h"
 #include "base/bytes.h"
-#include "base/sort.h"
-#include "codec/block.h"
+#include "format/tombstone.h"
 #include "format/series_key.h"
-#include "format/tsm_reader.h"
+#include "format/tombstone_impl.h"
 #include "format/tsm_writer.h"
-#include "store/repair.h"
+#include "store/repair_impl.h"
+#include "store/salvage.h"
+#include "store/verify_tsm.h"
 #include "base/banned.h"
 
-enum {
-    CRC_SIZE = 4,
-    BLOCK_MIN = CRC_SIZE + 2,
-    RECORD_HEAD = 5, /* length of the key, type, number of entries */
+/* ---- TSM files ---------------------------------------------------------------------------------------- */
+
+struct telling {
+    struct tsm_repair *r;
+    const char *path;
 };
 
-struct block {
-    struct tsm_str key; /* in the mapping */
-    enum tsm_type type;
-    int64_t tmin, tmax; /* of the block itself, which its checksum covers */
-    uint64_t offset;
-    uint32_t size;
-};
-
-struct salvage {
-    struct tsm_map_file map;
-    struct block *blocks; /* that check */
-    size_t n, cap;
-    uint64_t lost; /* entries of records that were found, whose blocks do not check */
-    struct tsm_values values;
-};
-
-/* A block that checks: its own first and last time. */
-static bool check_block(struct salvage *s, uint64_t offset, uint32_t size, enum tsm_type type,
-                        struct block *b)
+static void tell_lost(void *ctx, struct tsm_str key, const struct tsm_entry *e, const char *cause)
 {
-    const uint8_t *p = s->map.data + offset;
-    if (tsm_get_be32(p) != (uint32_t)crc32_z(0, p + CRC_SIZE, size - CRC_SIZE) ||
-        tsm_block_decode(p + CRC_SIZE, size - CRC_SIZE, &s->values, NULL) != TSM_OK || s->values.n == 0 ||
-        s->values.type != type)
-        return false;
-    *b = (struct block){.type = type,
-                        .tmin = s->values.t[0],
-                        .tmax = s->values.t[s->values.n - 1],
-                        .offset = offset,
-                        .size = size};
-    return true;
+    struct telling *t = ctx;
+    if (!t->r->lost)
+        return;
+    struct tsm_buf line = {0};
+    tsm_add_printable(&line, tsm_str_of(t->path));
+    tsm_buf_printf(&line, ": offset %" PRIu64 ": lost: block of ", e->offset);
+    tsm_add_block_name(&line, key, e->tmin, e->tmax);
+    tsm_buf_printf(&line, ": %s", cause);
+    t->r->lost(t->r->ctx, tsm_buf_cstr(&line));
+    tsm_buf_release(&line);
 }
 
-static bool is_in_range(uint64_t at, uint64_t offset, uint64_t size)
+static int write_blocks(const struct tsm_salvage *s, struct tsm_writer *w, struct tsm_err *err)
 {
-    return offset >= TSM_HEADER_SIZE && size >= BLOCK_MIN && offset <= at && size <= at - offset;
-}
-
-/* The size of an index record at `at`, when what is there has the form of one; else 0. */
-static size_t record_size(const struct salvage *s, uint64_t at, uint64_t end)
-{
-    const uint8_t *p = s->map.data + at;
-    struct tsm_str series, field;
-    if (end - at < RECORD_HEAD + 1 + TSM_ENTRY_SIZE)
-        return 0;
-    size_t n = tsm_get_be16(p);
-    if (n == 0 || end - at < RECORD_HEAD + n + TSM_ENTRY_SIZE)
-        return 0;
-    size_t count = tsm_get_be16(p + 2 + n + 1);
-    if (p[2 + n] >= TSM_TYPES || count == 0 || count > (end - at - RECORD_HEAD - n) / TSM_ENTRY_SIZE ||
-        !tsm_key_split(tsm_str((const char *)p + 2, n), &series, &field))
-        return 0;
-    return RECORD_HEAD + n + count * TSM_ENTRY_SIZE;
-}
-
-/* The same where it is not known that a record stands: its first block has to be in range, and the key may not have a zero byte,
- * as what reaches from before the real record into its key has one, the length of that key. */
-static size_t likely_record_size(const struct salvage *s, uint64_t at, uint64_t end)
-{
-    const uint8_t *p = s->map.data + at;
-    size_t size = record_size(s, at, end), n = size ? tsm_get_be16(p) : 0;
-    const uint8_t *entry = p + RECORD_HEAD + n;
-    if (size && (!is_in_range(at, tsm_get_be64(entry + 16), tsm_get_be32(entry + 24)) || memchr(p + 2, 0, n)))
-        return 0;
-    return size;
-}
-
-/* Takes the blocks of a record that check. Gives the place behind the last entry of one, 0 when there is none; *lost is the number of
- * entries before that place, *more those behind it, whose blocks do not check. */
-static uint64_t take_record(struct salvage *s, uint64_t at, uint64_t *lost, uint64_t *more)
-{
-    const uint8_t *p = s->map.data + at;
-    size_t n = tsm_get_be16(p), count = tsm_get_be16(p + 2 + n + 1);
-    enum tsm_type type = (enum tsm_type)p[2 + n];
-    const uint8_t *entry = p + RECORD_HEAD + n;
-    uint64_t end = 0;
-    *lost = *more = 0;
-    for (size_t i = 0; i < count; i++, entry += TSM_ENTRY_SIZE) {
-        uint64_t offset = tsm_get_be64(entry + 16);
-        uint32_t size = tsm_get_be32(entry + 24);
-        struct block b;
-        if (!is_in_range(at, offset, size) || !check_block(s, offset, size, type, &b)) {
-            ++*more;
-            continue;
-        }
-        b.key = tsm_str((const char *)p + 2, n);
-        TSM_GROW(s->blocks, s->n + 1, s->cap);
-        s->blocks[s->n++] = b;
-        *lost += *more;
-        *more = 0;
-        end = (uint64_t)(entry + TSM_ENTRY_SIZE - s->map.data);
-    }
-    return end;
-}
-
-/* All records from `at` on; synced: one stands there. A record is believed as a whole when another one, or the end, follows it; else
- * only as far as its blocks check, for its number of entries may be what is damaged. */
-static void read_index(struct salvage *s, uint64_t at, uint64_t end, bool synced)
-{
-    while (at < end) {
-        uint64_t lost = 0, more = 0, behind = 0;
-        uint64_t size = synced ? record_size(s, at, end) : likely_record_size(s, at, end);
-        if (size)
-            behind = take_record(s, at, &lost, &more);
-        bool followed = size && (at + size == end || likely_record_size(s, at + size, end));
-        if (followed && (behind || synced)) {
-            s->lost += lost + more;
-            at += size;
-            synced = true;
-        } else if (behind) {
-            s->lost += lost;
-            at = behind;
-            synced = more == 0;
-        } else {
-            at++;
-            synced = false;
+    int rc = TSM_OK;
+    for (size_t i = 0; i < s->nkeys; i++) {
+        const struct tsm_salvaged_key *k = &s->keys[i];
+        for (size_t j = k->from; j < k->to && rc == TSM_OK; j++) {
+            const struct tsm_entry *e = &s->blocks[j];
+            rc = tsm_writer_copy(w, k->key, k->type, e->tmin, e->tmax, s->map.data + e->offset, e->size, err);
         }
     }
+    return rc;
 }
 
-static int by_key_and_time(const void *a, const void *b)
+/* What was written is what there was: the disk has just given us a damaged file. */
+static int check_output(const struct tsm_repair *r, const struct tsm_salvage *s, const char *tmp,
+                        struct tsm_err *err)
 {
-    const struct block *x = a, *y = b;
-    int c = tsm_str_cmp(x->key, y->key);
-    if (c)
-        return c;
-    return x->tmin != y->tmin ? (x->tmin < y->tmin ? -1 : 1)
-                              : (x->offset > y->offset) - (x->offset < y->offset);
-}
-
-/* Sorts, and drops what a file cannot hold: blocks of one key that overlap, or of another type. */
-static void put_in_order(struct salvage *s)
-{
-    size_t kept = 0;
-    tsm_sort(s->blocks, s->n, sizeof *s->blocks, by_key_and_time);
-    for (size_t i = 0; i < s->n; i++) {
-        const struct block *b = &s->blocks[i], *last = kept ? &s->blocks[kept - 1] : NULL;
-        bool same = last && tsm_str_eq(last->key, b->key);
-        if (same && last->offset == b->offset)
-            continue; /* found twice */
-        if (same && (b->type != last->type || b->tmin <= last->tmax))
-            s->lost++;
-        else
-            s->blocks[kept++] = *b;
-    }
-    s->n = kept;
-}
-
-static int write_file(const struct tsm_fs *fs, const char *path, const struct salvage *s, struct tsm_err *err)
-{
-    struct tsm_writer *w;
-    int rc = tsm_writer_open(fs, path, &w, err);
+    struct tsm_reader *reader;
+    int rc = tsm_reader_open_bare(r->fs, tmp, &reader, err);
     if (rc != TSM_OK)
         return rc;
-    for (size_t i = 0; i < s->n && rc == TSM_OK; i++) {
-        const struct block *b = &s->blocks[i];
-        rc = tsm_writer_copy(w, b->key, b->type, b->tmin, b->tmax, s->map.data + b->offset, b->size, err);
-    }
+    size_t blocks = 0;
+    for (size_t i = 0; i < reader->nkeys && rc == TSM_OK; i++)
+        for (size_t j = 0; j < tsm_reader_entries(reader, i) && rc == TSM_OK; j++, blocks++) {
+            struct tsm_entry e = tsm_reader_entry(reader, i, j);
+            const uint8_t *p;
+            size_t len;
+            rc = tsm_reader_block(reader, &e, &p, &len, err);
+        }
+    size_t want = 0;
+    for (size_t i = 0; i < s->nkeys; i++)
+        want += s->keys[i].to - s->keys[i].from;
+    if (rc == TSM_OK && blocks != want)
+        rc = tsm_err_set(err, TSM_ECORRUPT, "%s: %zu blocks were written, %zu are there", tmp, want, blocks);
+    tsm_reader_close(reader);
+    return rc;
+}
+
+static int rewrite(const struct tsm_repair *r, const char *path, const struct tsm_salvage *s, char **aside,
+                   struct tsm_err *err)
+{
+    struct tsm_writer *w;
+    const char *tmp;
+    int rc = tsm_writer_open(r->fs, path, &w, err);
+    if (rc != TSM_OK)
+        return rc;
+    rc = write_blocks(s, w, err);
+    if (rc == TSM_OK)
+        rc = tsm_writer_finish(w, &tmp, err);
+    if (rc == TSM_OK)
+        rc = check_output(r, s, tmp, err);
+    if (rc == TSM_OK)
+        rc = tsm_repair_keep(r, path, tsm_str((const char *)s->map.data, s->map.size), aside, err);
     if (rc == TSM_OK)
         return tsm_writer_install(w, err);
     tsm_writer_abandon(w);
     return rc;
 }
 
-static int install(struct tsm_repair *r, struct tsm_repaired *what, const struct salvage *s,
-                   struct tsm_err *err)
+/* The tombstones of a file of which nothing is left would else be those of another one that gets the name. */
+static int move_tombstones(const struct tsm_repair *r, const char *path, struct tsm_err *err)
 {
-    char *aside = NULL;
-    int rc = TSM_OK;
-    if (!r->dry_run)
-        rc = tsm_repair_set_aside(r, what->path, s->n == 0, &aside, err);
-    if (rc == TSM_OK && !r->dry_run && s->n)
-        rc = write_file(r->fs, what->path, s, err);
-    what->aside = aside;
-    if (rc == TSM_OK)
-        rc = tsm_repair_report(r, what, err);
+    char *beside = tsm_tombstone_path(path), *aside = NULL;
+    int rc = tsm_fs_exists(r->fs, beside) ? tsm_repair_move(r, beside, &aside, err) : TSM_OK;
     tsm_free(aside);
+    tsm_free(beside);
     return rc;
 }
 
-/* The first fault of the file; TSM_OK when it is sound. */
-static int find_fault(struct tsm_repair *r, const char *path, bool *index_is_sound, struct tsm_err *err)
+int tsm_repair_tsm(struct tsm_repair *r, const char *path, bool act, bool *damaged, struct tsm_err *err)
 {
-    struct tsm_reader *reader;
-    struct tsm_values values = {0};
-    int rc = tsm_reader_open_bare(r->fs, path, &reader, err);
-    *index_is_sound = rc == TSM_OK;
-    if (rc != TSM_OK)
-        return rc;
-    for (size_t i = 0; i < reader->nkeys && rc == TSM_OK; i++) {
-        for (size_t k = 0; k < tsm_reader_entries(reader, i) && rc == TSM_OK; k++) {
-            struct tsm_entry e = tsm_reader_entry(reader, i, k);
-            rc = tsm_reader_decode(reader, i, &e, &values, err);
-        }
-    }
-    tsm_values_release(&values);
-    tsm_reader_close(reader);
-    return rc;
-}
-
-int tsm_repair_tsm(struct tsm_repair *r, const char *path, struct tsm_err *err)
-{
-    struct tsm_err fault;
-    struct salvage s = {0};
-    bool index_is_sound;
-    int rc = find_fault(r, path, &index_is_sound, &fault);
-    if (rc != TSM_ECORRUPT) {
-        if (rc != TSM_OK && err)
-            *err = fault;
+    struct telling telling = {r, path};
+    struct tsm_salvage s;
+    int rc = tsm_salvage_open(r->fs, path, act ? tell_lost : NULL, &telling, &s, err);
+    *damaged = rc == TSM_OK && !s.sound;
+    if (rc != TSM_OK || s.sound || !act) {
+        if (rc == TSM_OK)
+            tsm_salvage_release(&s);
         return rc;
     }
-    rc = tsm_map_open(r->fs, path, &s.map, err);
-    if (rc != TSM_OK)
-        return rc;
-    uint64_t end = s.map.size > TSM_FOOTER_SIZE ? s.map.size - TSM_FOOTER_SIZE : 0;
-    uint64_t start = end ? tsm_get_be64(s.map.data + end) : 0;
-    bool known = start >= TSM_HEADER_SIZE && start < end;
-    if (known)
-        read_index(&s, start, end, true);
-    if (!known ||
-        s.n == 0) { /* the footer is damaged, or the file is cut: the end of an index may be anywhere */
-        s.lost = 0;
-        read_index(&s, TSM_HEADER_SIZE, s.map.size, false);
-    }
-    put_in_order(&s);
     struct tsm_repaired what = {
         .path = path,
-        .fault = fault.msg,
-        .unit = "block",
-        .kept = s.n,
-        .lost = s.lost,
-        .uncertain = !index_is_sound,
+        .cause = s.cause,
+        .keys = s.nkeys,
+        .values = s.values,
+        .lost_keys = s.lost_keys,
+        .lost_blocks = s.lost_blocks,
+        .lost_bytes = s.lost_bytes,
+        .lost_tmin = s.lost_tmin,
+        .lost_tmax = s.lost_tmax,
     };
-    rc = install(r, &what, &s, err);
-    tsm_values_release(&s.values);
-    tsm_map_close(&s.map);
-    tsm_free(s.blocks);
+    for (size_t i = 0; i < s.nkeys; i++)
+        what.blocks += s.keys[i].to - s.keys[i].from;
+    bool lost = s.lost_bytes || s.lost_blocks || s.lost_keys || s.doubted;
+    what.state = !s.nkeys ? TSM_REPAIR_NOTHING : lost ? TSM_REPAIR_PART : TSM_REPAIR_WHOLE;
+    if (s.nkeys && s.doubted)
+        what.warning = "the index contradicts its seal: the name of a key may be wrong";
+    char *aside = NULL;
+    if (!r->dry_run && s.nkeys)
+        rc = rewrite(r, path, &s, &aside, err);
+    else if (!r->dry_run)
+        rc = tsm_repair_move(r, path, &aside, err);
+    if (rc == TSM_OK && !r->dry_run && !s.nkeys)
+        rc = move_tombstones(r, path, err);
+    what.kept_as = aside;
+    if (rc == TSM_OK)
+        rc = tsm_repair_tell(r, &what, err);
+    tsm_free(aside);
+    tsm_salvage_release(&s);
+    return rc;
+}
+
+/* ---- tombstones --------------------------------------------------------------------------------------- */
+
+struct tombstones {
+    struct tsm_tombstones kept;
+    uint64_t members, lost_members, lost_bytes;
+};
+
+static void take_all(struct tombstones *t, const struct tsm_tombstones *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        tsm_tombstones_add(&t->kept, from->items[i].key, from->items[i].tmin, from->items[i].tmax);
+}
+
+/* Bytes of the gzip member that begins at p, its own checksum included; 0 when there is none. */
+static size_t member_length(const uint8_t *p, size_t len)
+{
+    enum { PIECE = 64 << 10, MOST = 1 << 30 };
+    uint8_t *out;
+    z_stream z = {0};
+    if (len < 18 || p[0] != 0x1f || p[1] != 0x8b || p[2] != 8 || inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
+        return 0;
+    out = tsm_alloc(PIECE);
+    z.next_in = (Bytef *)(uintptr_t)p;
+    z.avail_in = (uInt)len;
+    int s = Z_OK;
+    while (s == Z_OK && z.total_out < MOST) {
+        z.next_out = out;
+        z.avail_out = PIECE;
+        s = inflate(&z, Z_NO_FLUSH);
+    }
+    size_t n = s == Z_STREAM_END ? z.total_in : 0;
+    inflateEnd(&z);
+    tsm_free(out);
+    return n;
+}
+
+/* Takes the members that check; behind damage the next one is looked for. */
+static void take_members(const uint8_t *p, size_t len, struct tombstones *t)
+{
+    struct tsm_buf one = {0};
+    bool bad = false;
+    for (size_t at = TSM_TOMBSTONE_HEADER; at < len;) {
+        struct tsm_tombstones found;
+        size_t n = member_length(p + at, len - at);
+        uint8_t head[TSM_TOMBSTONE_HEADER];
+        tsm_put_be32(head, TSM_TOMBSTONE_VERSION_4);
+        tsm_buf_reset(&one);
+        tsm_buf_add(&one, head, sizeof head);
+        tsm_buf_add(&one, p + at, n);
+        if (n && tsm_tombstones_decode("", one.data, one.len, NULL, &found, NULL) == TSM_OK) {
+            take_all(t, &found);
+            tsm_tombstones_release(&found);
+            t->members++;
+            at += n;
+            bad = false;
+            continue;
+        }
+        t->lost_members += !bad;
+        bad = true;
+        const uint8_t *next = len - at > 1 ? memchr(p + at + 1, 0x1f, len - at - 1) : NULL;
+        size_t to = next ? (size_t)(next - p) : len;
+        t->lost_bytes += to - at;
+        at = to;
+    }
+    tsm_buf_release(&one);
+}
+
+/* The version without checksums: whole entries from the front, as long as they are ones. */
+static void take_front(const uint8_t *p, size_t len, struct tombstones *t)
+{
+    struct tsm_tombstones found;
+    size_t at = TSM_TOMBSTONE_HEADER;
+    while (len - at >= TSM_TOMBSTONE_LENGTH + TSM_TOMBSTONE_RANGE) {
+        size_t n = tsm_get_be32(p + at);
+        if (n == 0 || n > TSM_KEY_MAX || n > len - at - TSM_TOMBSTONE_LENGTH - TSM_TOMBSTONE_RANGE)
+            break;
+        at += TSM_TOMBSTONE_LENGTH + n + TSM_TOMBSTONE_RANGE;
+    }
+    if (tsm_tombstones_decode("", p, at, NULL, &found, NULL) == TSM_OK) {
+        take_all(t, &found);
+        tsm_tombstones_release(&found);
+    }
+    t->members = t->kept.n > 0;
+    t->lost_members = 1;
+    t->lost_bytes = len - at;
+}
+
+static void salvage_tombstones(const struct tsm_buf *b, struct tombstones *t)
+{
+    uint32_t version = b->len >= TSM_TOMBSTONE_HEADER ? tsm_get_be32(b->data) : 0;
+    if (version == TSM_TOMBSTONE_VERSION_2)
+        take_front(b->data, b->len, t);
+    else
+        take_members(b->data, b->len, t);
+    if (b->len < TSM_TOMBSTONE_HEADER) {
+        t->lost_members = 1;
+        t->lost_bytes = b->len;
+    }
+    tsm_tombstones_sort(&t->kept);
+}
+
+int tsm_repair_tombstone(struct tsm_repair *r, const char *path, bool act, bool *damaged, struct tsm_err *err)
+{
+    struct tsm_buf bytes = {0};
+    struct tsm_tombstones sound;
+    struct tsm_err failure = {0};
+    int rc = tsm_tombstones_bytes(r->fs, path, &bytes, err);
+    if (rc != TSM_OK) {
+        tsm_buf_release(&bytes);
+        return rc;
+    }
+    *damaged = tsm_tombstones_decode(path, bytes.data, bytes.len, NULL, &sound, &failure) != TSM_OK;
+    if (!*damaged)
+        tsm_tombstones_release(&sound);
+    if (!*damaged || !act) {
+        tsm_buf_release(&bytes);
+        return TSM_OK;
+    }
+    struct tombstones t = {0};
+    salvage_tombstones(&bytes, &t);
+    const char *cause = failure.msg;
+    size_t n = strlen(path);
+    if (strncmp(cause, path, n) == 0 && strncmp(cause + n, ": ", 2) == 0)
+        cause += n + 2;
+    struct tsm_repaired what = {
+        .path = path,
+        .cause = cause,
+        .state = !t.kept.n        ? TSM_REPAIR_NOTHING
+                 : t.lost_members ? TSM_REPAIR_PART
+                                  : TSM_REPAIR_WHOLE,
+        .blocks = t.members,
+        .values = t.kept.n,
+        .lost_blocks = t.lost_members,
+        .lost_bytes = t.lost_bytes,
+        .lost_tmin = INT64_MAX,
+        .lost_tmax = INT64_MIN,
+    };
+    if (what.state != TSM_REPAIR_WHOLE)
+        what.warning = "values that had been deleted may come back";
+    for (size_t i = 0; i < t.kept.n; i++)
+        what.keys += i == 0 || !tsm_str_eq(t.kept.items[i].key, t.kept.items[i - 1].key);
+    char *aside = NULL;
+    if (!r->dry_run && t.kept.n) {
+        rc = tsm_repair_keep(r, path, tsm_buf_view(&bytes), &aside, err);
+        if (rc == TSM_OK)
+            rc = tsm_tombstones_write(r->fs, path, &t.kept, err);
+    } else if (!r->dry_run) {
+        rc = tsm_repair_move(r, path, &aside, err);
+    }
+    what.kept_as = aside;
+    if (rc == TSM_OK)
+        rc = tsm_repair_tell(r, &what, err);
+    tsm_free(aside);
+    tsm_tombstones_release(&t.kept);
+    tsm_buf_release(&bytes);
     return rc;
 }

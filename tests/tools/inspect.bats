@@ -518,41 +518,87 @@ m,t=a g="x y" 1' ]
     [ "$status" -eq 2 ]
 }
 
-@test "repair: what checks is kept under the name, the damaged file beside it" {
-    mkdir d
-    sealed d/000000001-000000001.tsm
-    damage d/000000001-000000001.tsm 20
-    run --separate-stderr tsm-inspect repair -n d
-    [ "$status" -eq 5 ]
-    [[ $output == *"000000001-000000001.tsm: offset "*": 4 blocks kept, 1 lost" ]]
-    [ ! -e d/000000001-000000001.tsm.bad ]
-    run --separate-stderr tsm-inspect repair d
-    [ "$status" -eq 5 ]
-    [[ $output == *"4 blocks kept, 1 lost; the damaged file is d/000000001-000000001.tsm.bad" ]]
-    [[ $stderr == *"1 files looked at, 1 damaged, 1 of them with a loss"* ]]
-    tsm-inspect verify -q d
-    [ "$(tsm-inspect export -q d | wc -l)" -eq 80 ]
-    run --separate-stderr tsm-inspect repair --summary json d
+@test "repair: the blocks that check, the damaged file beside, and nothing where nothing is wrong" {
+    mkdir shard
+    sealed shard/000000001-000000001.tsm
+    run --separate-stderr tsm-inspect repair shard
     [ "$status" -eq 0 ]
-    [ -z "$output" ]
-    [ "$stderr" = '{"files":1,"damaged":0,"lossy":0}' ]
+    [[ $stderr == *"1 files are sound" ]]
+    [ ! -e shard/lock ]
+    cp shard/000000001-000000001.tsm whole
+    offset=$(tsm-inspect dump --blocks whole | awk -F'\t' 'NR == 3 {print $3 + 9}')
+    damage shard/000000001-000000001.tsm "$offset"
+    cp shard/000000001-000000001.tsm damaged
+    run --separate-stderr tsm-inspect repair -n -f csv shard
+    [ "$status" -eq 5 ]
+    [[ ${lines[1]} == shard/000000001-000000001.tsm,part,4,4,80,1,1,*,1970-01-01T*Z,\"\",* ]]
+    cmp damaged shard/000000001-000000001.tsm
+    run --separate-stderr tsm-inspect repair -f csv shard
+    echo "$output"
+    echo "$stderr"
+    [ "$status" -eq 5 ]
+    [[ ${lines[1]} == shard/000000001-000000001.tsm,part,4,4,80,1,1,*,shard/000000001-000000001.tsm.bad,*"checksum mismatch"* ]]
+    [[ $stderr == *"lost: block of 'm,t=1#!~#v'"*"something is lost"* ]]
+    cmp damaged shard/000000001-000000001.tsm.bad
+    tsm-inspect verify -q shard
+    [ "$(tsm-inspect export -q shard | wc -l)" -eq 80 ]
+    run tsm-inspect repair -q shard
+    [ "$status" -eq 0 ]
 }
 
-@test "repair: logs, empty files, wrong operands" {
+@test "repair: a wrong seal costs nothing, an index that is cut off everything" {
+    mkdir shard
+    sealed shard/000000001-000000001.tsm
+    tsm-inspect export -q shard >whole
+    index=$(tsm-inspect dump --blocks shard/000000001-000000001.tsm | awk -F'\t' 'END {print $3 + $4 + 16}')
+    damage shard/000000001-000000001.tsm $((index - 12))
+    run --separate-stderr tsm-inspect repair --summary json -f csv shard
+    [ "$status" -eq 0 ]
+    [[ ${lines[1]} == *,whole,5,5,100,0,0,0,* ]]
+    [ "$stderr" = '{"files":1,"damaged":1,"lossy":0}' ]
+    tsm-inspect export -q shard | cmp - whole
+    truncate -s "$((index - 20))" shard/000000001-000000001.tsm
+    run --separate-stderr tsm-inspect repair -f csv shard
+    [ "$status" -eq 5 ]
+    [[ ${lines[1]} == *,"nothing left",0,0,0,* ]]
+    [[ $stderr == *"nothing in it can be saved"* ]]
+    [ ! -e shard/000000001-000000001.tsm ]
+    [ -e shard/000000001-000000001.tsm.bad.2 ]
+}
+
+@test "repair: tombstones, logs and meta.db of a data directory" {
     influxd_data
-    : >data/data/db/autogen/1/000000003-000000001.tsm
-    printf 'm f=1 1\n' | tsm-ingest -q -d mine -b db
-    run --separate-stderr tsm-inspect repair data mine
+    run tsm-inspect repair -q data
+    [ "$status" -eq 0 ]
+    size=$(stat -c %s data/wal/db/autogen/1/_00001.wal)
+    damage data/wal/db/autogen/1/_00001.wal 0
+    : >data/data/db/autogen/1/000000001-000000001.tombstone
+    damage data/meta/meta.db 0 1 2 3
+    run --separate-stderr tsm-inspect repair -f csv data
+    echo "$output"
+    echo "$stderr"
     [ "$status" -eq 5 ]
-    [[ $output == *"000000003-000000001.tsm: "*": 0 blocks kept, 0 lost for certain; the damaged file is "* ]]
-    [ ! -e data/data/db/autogen/1/000000003-000000001.tsm ]
-    tsm-inspect verify -q data
-    echo garbage >data/meta/meta.db
-    run tsm-inspect repair data
-    [ "$status" -eq 5 ]
-    [[ $output == *"meta.db: "*"this cannot be repaired"* ]]
+    [[ $output == *"meta.db,not repaired,"* ]]
+    [[ $output == *"000000001-000000001.tombstone,nothing left,"* ]]
+    [[ $output == *"_00001.wal,part,"* ]]
+    [[ $stderr == *"values that had been deleted may come back"* ]]
+    [ "$(stat -c %s data/wal/db/autogen/1/_00001.wal.bad)" -eq "$size" ]
+    run --separate-stderr tsm-inspect verify data/wal/db/autogen/1/_00001.wal data/data/db/autogen/1
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
+@test "repair: operands that are none" {
     for operand in nowhere "$root/README.md"; do
         run tsm-inspect repair "$operand"
         [ "$status" -ne 0 ]
     done
+    [ ! -e "$root/README.md.bad" ]
+    printf 'm f=1 1\n' | tsm-ingest -q -d mine -b db
+    shard=$(echo mine/data/db/autogen/*)
+    damage "$shard/000000001-000000001.tsm" 20
+    run tsm-inspect repair -q -b nothing mine
+    [ "$status" -eq 1 ]
+    run tsm-inspect repair -q -b db mine
+    [ "$status" -eq 5 ]
 }
