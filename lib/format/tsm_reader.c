@@ -266,6 +266,19 @@ void tsm_reader_close(struct tsm_reader *r)
     tsm_free(r);
 }
 
+void tsm_reader_forget(const struct tsm_reader *r, size_t from, size_t to, bool blocks)
+{
+    if (from >= to)
+        return;
+    uint64_t end = to < r->nkeys ? r->keys[to] : r->map.size;
+    if (blocks) { /* which are in the order of keys, mostly; anything may be forgotten */
+        uint64_t first = tsm_reader_entry(r, from, 0).offset;
+        uint64_t next = to < r->nkeys ? tsm_reader_entry(r, to, 0).offset : r->index_offset;
+        tsm_map_forget(&r->map, first, next);
+    }
+    tsm_map_forget(&r->map, r->keys[from], end);
+}
+
 struct tsm_str tsm_reader_key(const struct tsm_reader *r, size_t i)
 {
     const uint8_t *p = r->map.data + r->keys[i];

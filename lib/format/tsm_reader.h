@@ -41,6 +41,10 @@ int tsm_reader_open_bare(const struct tsm_fs *fs, const char *path, struct tsm_r
                          struct tsm_err *err);
 void tsm_reader_close(struct tsm_reader *r); /* NULL is allowed */
 
+/* The index up to key `to` has been read, or with `blocks` the blocks, too, as whoever goes through the keys in their order does:
+ * it need not count as memory (tsm_map_forget) any more. to may be nkeys. */
+void tsm_reader_forget(const struct tsm_reader *r, size_t from, size_t to, bool blocks);
+
 struct tsm_str tsm_reader_key(const struct tsm_reader *r, size_t i); /* points into the mapping */
 enum tsm_type tsm_reader_type(const struct tsm_reader *r, size_t i);
 size_t tsm_reader_entries(const struct tsm_reader *r, size_t i); /* number of entries of key i, at least 1 */

@@ -8,6 +8,7 @@
 #include "store/compaction_merge.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -16,12 +17,14 @@
 #include "base/banned.h"
 
 enum {
-    AHEAD = 4,            /* tasks per thread that may be merged and not written yet */
-    TASK_MIN = 64 << 10,  /* bytes of input */
-    TASK_MAX = 2 << 20,   /* … */
-    INDEX_SHARE = 8,      /* of the memory, for the index of the output */
-    TASKS_SHARE = 4,      /* of the memory, for tasks that are not written yet */
-    PAUSE = 50 * 1000000, /* nanoseconds, at the most, between two looks at whether to stop */
+    AHEAD = 4,             /* tasks per thread that may be merged and not written yet */
+    TASK_MIN = 64 << 10,   /* bytes of input */
+    TASK_MAX = 2 << 20,    /* … */
+    FORGET_KEYS = 1 << 16, /* so many keys, … */
+    FORGET_TASKS = 16,     /* … or tasks, are gone through before their pages are given up */
+    INDEX_SHARE = 8,       /* of the memory, for the index of the output */
+    TASKS_SHARE = 4,       /* of the memory, for tasks that are not written yet */
+    PAUSE = 50 * 1000000,  /* nanoseconds, at the most, between two looks at whether to stop */
 };
 #define SECOND 1000000000ull
 
@@ -34,6 +37,8 @@ struct writing {
     struct tsm_key_merger **mergers; /* per thread */
     uint64_t in_blocks;
     uint64_t started, written; /* monotonic time, bytes: for io_limit */
+    size_t *at;                /* per input: keys whose blocks and index have been forgotten */
+    size_t tasks_kept;         /* written since */
 };
 
 /* The result of a task. */
@@ -57,6 +62,19 @@ static uint64_t bytes_of_key(const struct tsm_shard *s, size_t key)
     return bytes;
 }
 
+/* Everything in the inputs before a key of the shard has been gone through. */
+static void forget(struct writing *w, size_t key, bool blocks)
+{
+    const struct tsm_shard *s = w->m->inputs;
+    bool found;
+    for (size_t i = 0; i < s->nfiles; i++) {
+        const struct tsm_reader *r = s->files[i];
+        size_t to = key < s->nkeys ? tsm_reader_seek(r, tsm_shard_key(s, key), &found) : r->nkeys;
+        tsm_reader_forget(r, w->at[i], to, blocks);
+        w->at[i] = to;
+    }
+}
+
 static void plan_tasks(struct writing *w)
 {
     const struct tsm_shard *s = w->m->inputs;
@@ -66,6 +84,8 @@ static void plan_tasks(struct writing *w)
     w->limit = 2 * size;
     uint64_t bytes = 0;
     for (size_t key = 0; key < s->nkeys; key++) {
+        if (key % FORGET_KEYS == FORGET_KEYS - 1)
+            forget(w, key, false);
         if (key == 0 || bytes >= size) {
             TSM_GROW(w->tasks, w->ntasks + 2, w->captasks);
             w->tasks[w->ntasks++] = key;
@@ -75,6 +95,7 @@ static void plan_tasks(struct writing *w)
     }
     if (w->ntasks)
         w->tasks[w->ntasks] = s->nkeys;
+    memset(w->at, 0, s->nfiles * sizeof *w->at);
 }
 
 static void free_result(void *ctx, void *slot)
@@ -192,7 +213,6 @@ static void add_figures(struct writing *w, const struct tsm_out_blocks *out)
 
 static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
 {
-    (void)task;
     struct writing *w = ctx;
     struct result *r = slot;
     int rc = write_blocks(w, &r->out, err);
@@ -205,6 +225,10 @@ static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
         add_figures(w, &r->out);
     }
     free_result(NULL, r);
+    if (++w->tasks_kept == FORGET_TASKS) {
+        forget(w, w->tasks[task + 1], true);
+        w->tasks_kept = 0;
+    }
     return rc;
 }
 
@@ -254,9 +278,11 @@ static int check_blocks(const struct writing *w, struct tsm_err *err)
     const struct tsm_shard *s = w->m->inputs;
     const struct tsm_compaction_figures *f = &w->m->figures;
     uint64_t blocks = 0;
-    for (size_t i = 0; i < s->nfiles; i++)
+    for (size_t i = 0; i < s->nfiles; i++) {
         for (size_t key = 0; key < s->files[i]->nkeys; key++)
             blocks += tsm_reader_entries(s->files[i], key);
+        tsm_reader_forget(s->files[i], 0, s->files[i]->nkeys, false);
+    }
     if (blocks != w->in_blocks)
         return tsm_err_set(err, TSM_EIO, "%s: %" PRIu64 " of %" PRIu64 " blocks of the inputs were read",
                            w->m->run->dir, w->in_blocks, blocks);
@@ -278,6 +304,7 @@ void tsm_merge_release(struct tsm_merge *m)
 int tsm_merge_write(struct tsm_merge *m, struct tsm_writer *out, struct tsm_err *err)
 {
     struct writing w = {.m = m, .w = out, .started = now()};
+    w.at = tsm_calloc(m->inputs->nfiles + 1, sizeof *w.at);
     int rc = TSM_OK;
     tsm_writer_limit_memory(out, m->run->memory / INDEX_SHARE);
     for (size_t i = 0; i < m->inputs->nfiles && rc == TSM_OK; i++)
@@ -289,5 +316,6 @@ int tsm_merge_write(struct tsm_merge *m, struct tsm_writer *out, struct tsm_err 
     if (rc == TSM_OK)
         rc = check_blocks(&w, err);
     tsm_free(w.tasks);
+    tsm_free(w.at);
     return rc;
 }

@@ -144,10 +144,10 @@ static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm
 
 static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
 {
-    (void)task;
     struct verification *v = ctx;
     const struct tsm_compaction_run *run = v->m->run;
     struct part *part = slot;
+    tsm_reader_forget(v->r, v->tasks[task].key, v->tasks[task + 1].key, true);
     v->points += part->points;
     tsm_free(part);
     return run->stop && run->stop(run->ctx) ? tsm_err_set(err, TSM_ESTOP, "%s: stopped", run->dir) : TSM_OK;

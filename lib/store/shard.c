@@ -49,8 +49,14 @@ static int add_file(struct tsm_shard *s, const struct tsm_fs *fs, const char *pa
     int rc = tsm_reader_open(fs, path, &r, err);
     if (rc == TSM_ECORRUPT)
         return tsm_damage_pass(s->damage, err);
-    if (rc == TSM_OK)
-        s->files[s->nfiles++] = r;
+    if (rc != TSM_OK)
+        return rc;
+    s->files[s->nfiles++] = r;
+    uint64_t indexes = 0;
+    for (size_t i = 0; i < s->nfiles; i++)
+        indexes += s->files[i]->index_size;
+    if (indexes > TSM_INDEXES_KEPT) /* they have been checked from end to end */
+        tsm_reader_forget(r, 0, r->nkeys, false);
     return rc;
 }
 

@@ -17,7 +17,8 @@
 struct source {
     struct tsm_str key; /* the next one */
     uint32_t file, position, n;
-    size_t dead; /* the first tombstone whose key is not before `key` */
+    size_t dead;        /* the first tombstone whose key is not before `key` */
+    uint32_t forgotten; /* keys */
 };
 
 struct merge {
@@ -147,9 +148,25 @@ static int add_key(struct merge *m, size_t n, struct tsm_err *err)
     return TSM_OK;
 }
 
-static int merge_keys(struct merge *m, struct tsm_err *err)
+/* Now and then, when there is much of it: what has been read of the indexes need not stay in memory. */
+static void forget(struct merge *m, struct source *sources)
 {
+    for (size_t i = 0; i < m->s->nfiles; i++) {
+        struct source *src = &sources[i];
+        tsm_reader_forget(m->s->files[i], src->forgotten, src->position, false);
+        src->forgotten = src->position;
+    }
+}
+
+static int merge_keys(struct merge *m, struct source *sources, struct tsm_err *err)
+{
+    enum { NOW_AND_THEN = 1 << 16 };
+    uint64_t indexes = 0;
+    for (size_t i = 0; i < m->s->nfiles; i++)
+        indexes += m->s->files[i]->index_size;
     while (m->n > 0) {
+        if (m->s->nkeys % NOW_AND_THEN == NOW_AND_THEN - 1 && indexes > TSM_INDEXES_KEPT)
+            forget(m, sources);
         size_t n = take(m);
         int rc = add_key(m, n, err);
         if (rc)
@@ -185,7 +202,7 @@ int tsm_shard_unite_keys(struct tsm_shard *s, struct tsm_err *err)
         if (load(s, src))
             put(&m, src, 0);
     }
-    int rc = merge_keys(&m, err);
+    int rc = merge_keys(&m, sources, err);
     tsm_free(m.order);
     tsm_free(m.taken);
     tsm_free(sources);

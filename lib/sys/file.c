@@ -180,6 +180,15 @@ void tsm_map_close(struct tsm_map_file *m)
     *m = (struct tsm_map_file){0};
 }
 
+void tsm_map_forget(const struct tsm_map_file *m, uint64_t from, uint64_t to)
+{
+    enum { PAGE = 64 << 10 }; /* at least as large as any */
+    from = from / PAGE * PAGE;
+    to = to >= m->size ? m->size : to / PAGE * PAGE;
+    if (from < to && m->fs->forget)
+        m->fs->forget(m->fs->ctx, m->data + from, (size_t)(to - from));
+}
+
 int tsm_fs_read_file(const struct tsm_fs *fs, const char *path, size_t limit, struct tsm_buf *out,
                      struct tsm_err *err)
 {

@@ -43,6 +43,9 @@ struct tsm_fs {
     int (*list)(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg);
     int (*mmap)(void *ctx, int fd, size_t size, const uint8_t **p); /* shared, read-only; size > 0 */
     int (*munmap)(void *ctx, const uint8_t *p, size_t size);
+    /* Whole pages of a mapping that will hardly be read again: they stop counting as memory of this process, and come back
+     * when they are read. NULL where this means nothing. */
+    void (*forget)(void *ctx, const uint8_t *p, size_t size);
     /* Exclusive open-file-description lock; without waiting -EAGAIN when another has it. Closing unlocks. */
     int (*lock)(void *ctx, int fd, bool wait);
     int (*unlock)(void *ctx, int fd);
@@ -89,6 +92,9 @@ struct tsm_map_file {
 
 int tsm_map_open(const struct tsm_fs *fs, const char *path, struct tsm_map_file *m, struct tsm_err *err);
 void tsm_map_close(struct tsm_map_file *m);
+/* The bytes before `to` will hardly be read again, nor were those before `from`: the pages between need not count as memory of
+ * this process. */
+void tsm_map_forget(const struct tsm_map_file *m, uint64_t from, uint64_t to);
 
 /* Reads a whole file of at most limit bytes (TSM_ELIMIT beyond) into out. TSM_ECORRUPT when it is not a
  * regular file. */

@@ -146,6 +146,12 @@ static int posix_munmap(void *ctx, const uint8_t *p, size_t size)
     return result(munmap((void *)(uintptr_t)p, size));
 }
 
+static void posix_forget(void *ctx, const uint8_t *p, size_t size)
+{
+    (void)ctx;
+    madvise((void *)(uintptr_t)p, size, MADV_DONTNEED);
+}
+
 static int posix_lock(void *ctx, int fd, bool wait)
 {
     (void)ctx;
@@ -191,6 +197,7 @@ const struct tsm_fs tsm_fs_posix = {
     .list = posix_list,
     .mmap = posix_mmap,
     .munmap = posix_munmap,
+    .forget = posix_forget,
     .lock = posix_lock,
     .unlock = posix_unlock,
     .space = posix_space,

@@ -67,6 +67,7 @@ static struct tsm_fs memory_fs(void)
     fs.fstat = memory_fstat;
     fs.mmap = memory_mmap;
     fs.munmap = memory_munmap;
+    fs.forget = NULL;
     return fs;
 }
 
