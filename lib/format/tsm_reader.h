@@ -41,6 +41,9 @@ int tsm_reader_open_bare(const struct tsm_fs *fs, const char *path, struct tsm_r
                          struct tsm_err *err);
 void tsm_reader_close(struct tsm_reader *r); /* NULL is allowed */
 
+/* When the indexes of several files together are larger than this (bytes), what has been gone through of them is forgotten. */
+enum { TSM_INDEXES_KEPT = 64 << 20 };
+
 /* The index up to key `to` has been read, or with `blocks` the blocks, too, as whoever goes through the keys in their order does:
  * it need not count as memory (tsm_map_forget) any more. to may be nkeys. */
 void tsm_reader_forget(const struct tsm_reader *r, size_t from, size_t to, bool blocks);

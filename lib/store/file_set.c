@@ -131,6 +131,8 @@ int tsm_file_set_open(struct tsm_file_set *s, size_t i, const struct tsm_damage 
     tsm_file_name_format(text, f->name, ".tsm");
     char *path = tsm_path_join(s->dir, text);
     int rc = tsm_reader_open(s->fs, path, &f->reader, err);
+    if (rc == TSM_OK && f->reader->index_size > TSM_INDEXES_KEPT / 64) /* checked from end to end */
+        tsm_reader_forget(f->reader, 0, f->reader->nkeys, false);
     tsm_free(path);
     if (rc == TSM_ECORRUPT) {
         f->unreadable = true;

@@ -13,7 +13,7 @@
 struct tsm_walk_source {
     struct tsm_str key; /* the next one */
     uint32_t file, position;
-    size_t n;
+    size_t n, forgotten; /* keys */
 };
 
 static int compare(const struct tsm_walk_source *a, const struct tsm_walk_source *b)
@@ -64,6 +64,11 @@ void tsm_key_walk_start(struct tsm_key_walk *w, struct tsm_reader *const *files,
         .places = tsm_calloc(n + 1, sizeof(struct tsm_walk_place)),
         .taken = tsm_calloc(n + 1, sizeof(struct tsm_walk_source *)),
     };
+    uint64_t indexes = 0;
+    for (size_t i = 0; i < n; i++)
+        indexes += files[i] ? files[i]->index_size : 0;
+    w->nfiles = n;
+    w->forget = indexes > TSM_INDEXES_KEPT;
     for (size_t i = 0; i < n; i++) {
         struct tsm_walk_source *src = &w->sources[i];
         *src = (struct tsm_walk_source){.file = (uint32_t)i, .n = files[i] ? files[i]->nkeys : 0};
@@ -88,8 +93,22 @@ static void put_back(struct tsm_key_walk *w)
     w->nplaces = 0;
 }
 
+/* The pages of the indexes that have been gone through need not count as memory any more. */
+static void forget(struct tsm_key_walk *w)
+{
+    for (size_t i = 0; i < w->nfiles; i++) {
+        struct tsm_walk_source *src = &w->sources[i];
+        if (w->files[i])
+            tsm_reader_forget(w->files[i], src->forgotten, src->position, false);
+        src->forgotten = src->position;
+    }
+}
+
 bool tsm_key_walk_next(struct tsm_key_walk *w)
 {
+    enum { NOW_AND_THEN = 1 << 16 };
+    if (w->forget && ++w->keys % NOW_AND_THEN == 0)
+        forget(w);
     put_back(w);
     if (w->n == 0)
         return false;

@@ -15,6 +15,7 @@ struct tsm_walk_place {
 
 struct tsm_key_walk {
     struct tsm_reader *const *files; /* NULL among them are passed over */
+    size_t nfiles;
     struct tsm_walk_source *sources;
     struct tsm_walk_source **order; /* ascending by next key, then by file */
     size_t n;
@@ -22,6 +23,8 @@ struct tsm_key_walk {
     struct tsm_walk_place *places; /* ascending by file */
     size_t nplaces;
     struct tsm_walk_source **taken; /* those behind places */
+    uint64_t keys;                  /* so far */
+    bool forget;                    /* what has been gone through, as there is much of it */
 };
 
 /* files lives as long as the walk. */

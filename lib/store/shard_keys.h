@@ -4,9 +4,6 @@
 
 #include "store/shard.h"
 
-/* When the indexes of a shard are larger than this (bytes), what has been gone through of them is forgotten. */
-enum { TSM_INDEXES_KEPT = 64 << 20 };
-
 /* Fills nkeys, places and first from files and log. TSM_ECORRUPT when a key has different types. */
 int tsm_shard_unite_keys(struct tsm_shard *s, struct tsm_err *err);
 
