@@ -157,10 +157,10 @@ static int parse(struct tsm_checkpoint *c, struct tsm_str text, struct tsm_err *
     int rc = TSM_OK;
     uint64_t line = 1;
     if (!tsm_str_starts(text, TSM_STR(MAGIC "\t")))
-        rc = tsm_err_set(err, TSM_EPARSE, "%s: not a checkpoint", c->path);
-    else if (!tsm_str_starts(text, tsm_buf_view(&c->head)))
-        rc = tsm_err_set(err, TSM_EUSAGE, "%s is the checkpoint of another directory, database or policy",
-                         c->path);
+        return tsm_err_set(err, TSM_EPARSE, "%s: not a checkpoint", c->path);
+    if (!tsm_str_starts(text, tsm_buf_view(&c->head)))
+        return tsm_err_set(err, TSM_EUSAGE, "%s is the checkpoint of another directory, database or policy",
+                           c->path);
     const char *p = text.p + c->head.len, *end = text.p + text.n;
     while (rc == TSM_OK && p < end) {
         const char *newline = memchr(p, '\n', (size_t)(end - p));
