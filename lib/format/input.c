@@ -197,9 +197,9 @@ static int step_lz4(struct tsm_input *in, uint8_t *p, size_t room, size_t *given
 
 /* Decompresses what has been read, and when that gives nothing, what one more read brings: waiting longer is for the
  * caller to decide. */
-static int read_compressed(struct tsm_input *in, uint8_t *p, size_t room, size_t *total)
+static int read_compressed(struct tsm_input *in, uint8_t *p, size_t room, bool filled, size_t *total)
 {
-    for (bool filled = in->draining;;) {
+    for (;;) {
         size_t given = 0, left = in->len - in->pos;
         bool was_inside = in->inside;
         int rc = in->kind == GZIP ? step_gzip(in, p + *total, room - *total, &given)
@@ -241,12 +241,14 @@ static int read_known(struct tsm_input *in, struct tsm_buf *out, size_t max, siz
                       struct tsm_err *err)
 {
     int rc = in->fault.code;
+    bool unknown = in->kind == UNKNOWN; /* then detect() reads */
     *total = 0;
-    if (!rc && in->kind == UNKNOWN)
+    if (!rc && unknown)
         rc = detect(in);
     if (!rc) {
         uint8_t *p = tsm_buf_room(out, max);
-        rc = in->kind == PLAIN ? read_plain(in, p, max, total) : read_compressed(in, p, max, total);
+        rc = in->kind == PLAIN ? read_plain(in, p, max, total)
+                               : read_compressed(in, p, max, unknown || in->draining, total);
         out->len += *total;
     }
     if (rc && *total == 0 && err)
