@@ -118,8 +118,8 @@ int tsm_meta_alter_rp(struct tsm_meta *m, struct tsm_str db, const struct tsm_rp
 int tsm_meta_drop_rp(struct tsm_meta *m, struct tsm_str db, struct tsm_str name); /* likewise */
 
 /* Where a shard is: false for an unknown one. */
-bool tsm_meta_find_shard(const struct tsm_meta *m, uint64_t shard, struct tsm_database **db, struct tsm_rp **rp,
-                         struct tsm_shard_group **group);
+bool tsm_meta_find_shard(const struct tsm_meta *m, uint64_t shard, struct tsm_database **db,
+                         struct tsm_rp **rp, struct tsm_shard_group **group);
 /* Takes a shard out of its group, which is deleted at `now` when it was the last one. TSM_ENOTFOUND for an unknown one. */
 int tsm_meta_drop_shard(struct tsm_meta *m, uint64_t shard, int64_t now);
 

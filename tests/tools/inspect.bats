@@ -468,7 +468,7 @@ tsm-inspect: exporting data/data/one/autogen/10" ]
 two_directories() {
     printf 'm,t=a f=1,g="x y" 1\nm,t=a f=2 2\nm,t=a f=5 5\nm,t=b i=3i 3\n' | tsm-ingest -q -d a -b db
     printf 'm,t=a f=1,g="x z" 1\nm,t=a f=2.5 2\nm,t=b i=3i 3\nm\\ n,t=c h=t 604800000000009\nm,t=a u=7i 4\n' >b.lp
-    for i in 1 2 3; do # another order of files, a log beside
+    for _ in 1 2 3; do # more files
         tsm-ingest -q -d b -b db b.lp
     done
 }
