@@ -100,6 +100,8 @@ static int add_sources(struct tsm_inspect *in, const char *operand, struct tsm_s
     *s = (struct tsm_sources){0};
     int rc = tsm_sources_add(in->fs, operand, tsm_inspect_database(in, operand), tsm_str_of(in->common.rp), s,
                              err);
+    if (rc == TSM_ENOTFOUND && tsm_is_data_dir(in->fs, operand)) /* it has nothing yet of what was chosen */
+        rc = TSM_OK;
     if (rc == TSM_OK)
         rc = tsm_inspect_refuse_mixture(in, s, err);
     return rc;
@@ -114,6 +116,9 @@ int tsm_inspect_diff(struct tsm_inspect *in, int *status, struct tsm_err *err)
     int rc = add_sources(in, in->operands[0], &a, err);
     if (rc == TSM_OK)
         rc = add_sources(in, in->operands[1], &b, err);
+    if (rc == TSM_OK && a.n + b.n == 0 && (in->common.database || in->common.rp))
+        rc = tsm_err_set(err, TSM_ENOTFOUND, "neither %s nor %s has such points", in->operands[0],
+                         in->operands[1]);
     if (rc == TSM_OK)
         rc = compare_all(in, &d, &a, &b, err);
     tsm_sources_release(&a);

@@ -514,6 +514,12 @@ m,t=a g="x y" 1' ]
     done
     run tsm-inspect diff a nowhere
     [ "$status" -eq 1 ]
+    run tsm-inspect diff -b nothing a b
+    [ "$status" -eq 1 ]
+    printf 'm f=1 1\n' | tsm-ingest -q -d c -b else
+    run tsm-inspect diff -q -b else a c
+    [ "$status" -eq 0 ]
+    [ "$output" = "m f=1 1" ]
     run tsm-inspect report -e a
     [ "$status" -eq 2 ]
 }
