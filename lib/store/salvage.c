@@ -501,6 +501,8 @@ static void prove_claim(struct finder *f, const struct claim *c, const struct cl
             lose(f, c->key, &e, cause);
             continue;
         }
+        if (type < 0)
+            type = (int)f->values.type;
         TSM_GROW(s->blocks, s->nblocks + 1, s->capblocks);
         s->blocks[s->nblocks++] = e;
         s->values += f->values.n;
@@ -546,10 +548,9 @@ static void count_lost_bytes(struct finder *f)
         for (size_t j = s->keys[i].from; j < s->keys[i].to; j++)
             kept += s->blocks[j].size;
     size_t end = f->n ? claimed_end(f) : f->size;
-    const uint8_t *behind = f->file + end;
     /* What an index does not tell may be lost as well, unless it is the origins. */
     if (f->searched && f->n && end < f->searched &&
-        (f->searched - end < 8 || memcmp(behind, TSM_ORIGINS_MAGIC, 8) != 0))
+        (f->searched - end < 8 || memcmp(f->file + end, TSM_ORIGINS_MAGIC, 8) != 0))
         end = f->searched;
     s->lost_bytes = end > kept ? end - kept : 0;
 }
