@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -16,8 +17,17 @@
 
 struct repairing {
     struct tsm_inspect *in;
+    struct tsm_sink *sink;
     struct tsm_rowset rows;
+    bool begun; /* with the first damaged file: else there is nothing to say */
 };
+
+static int begin(struct repairing *p, struct tsm_err *err)
+{
+    bool json = p->in->format && strcmp(p->in->format, "json") == 0;
+    p->begun = true;
+    return tsm_rowset_begin(&p->rows, p->sink, json ? TSM_STR("damaged") : TSM_STR(""), false, COLUMNS, err);
+}
 
 static void add_time(struct tsm_rowset *rows, bool known, int64_t t)
 {
@@ -30,6 +40,9 @@ static int print_file(void *ctx, const struct tsm_repaired *f, struct tsm_err *e
     struct repairing *p = ctx;
     struct tsm_rowset *rows = &p->rows;
     bool range = f->lost_tmin <= f->lost_tmax;
+    int rc = p->begun ? TSM_OK : begin(p, err);
+    if (rc != TSM_OK)
+        return rc;
     if (f->state == TSM_REPAIR_IMPOSSIBLE)
         tsm_complain(p->in->program, "%s: cannot be repaired: %s", f->path, f->cause);
     if (f->state == TSM_REPAIR_NOTHING)
@@ -83,17 +96,18 @@ int tsm_inspect_repair(struct tsm_inspect *in, int *status, struct tsm_err *err)
         .lost = print_lost,
         .ctx = &p,
     };
-    struct tsm_sink *sink = tsm_inspect_open_sink(in, "table");
-    int rc = tsm_rowset_begin(&p.rows, sink, TSM_STR("damaged"), false, COLUMNS, err);
+    int rc = TSM_OK;
+    p.sink = tsm_inspect_open_sink(in, "table");
     for (size_t i = 0; i < in->noperands && rc == TSM_OK; i++) {
         r.db = tsm_inspect_database(in, in->operands[i]);
         r.rp = tsm_str_of(in->common.rp);
         rc = tsm_repair_path(&r, in->operands[i], err);
     }
     struct tsm_err other;
-    int ended = tsm_rowset_end(&p.rows, TSM_OK,
-                               rc == TSM_OK ? err : &other); /* what was done is told in any case */
-    ended = tsm_inspect_close_sink(in, sink, "table", ended, rc == TSM_OK ? err : &other);
+    struct tsm_err *why = rc == TSM_OK ? err : &other;
+    int ended = p.begun ? tsm_rowset_end(&p.rows, TSM_OK, why)
+                        : TSM_OK; /* what was done is told in any case */
+    ended = tsm_inspect_close_sink(in, p.sink, "table", ended, why);
     say_result(in, &r);
     *status = r.lossy || (r.dry_run && r.damaged) ? TSM_EXIT_CORRUPT : TSM_EXIT_OK;
     return rc != TSM_OK ? rc : ended;
