@@ -177,9 +177,11 @@ static void keep_message(void *ctx, const char *message)
 
 static void report_all(const struct tsm_buf *messages, const struct tsm_damage *damage)
 {
-    const char *p = (const char *)messages->data, *end = p + messages->len;
-    for (; damage && damage->report && p < end; p += strlen(p) + 1)
-        damage->report(damage->ctx, p);
+    const char *text = (const char *)messages->data;
+    if (!damage || !damage->report)
+        return;
+    for (size_t at = 0; at < messages->len; at += strlen(text + at) + 1)
+        damage->report(damage->ctx, text + at);
 }
 
 /* Damage counts when it is met twice in a row: a writer may just have cut off what another one, which was killed, had left
