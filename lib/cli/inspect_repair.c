@@ -103,7 +103,7 @@ int tsm_inspect_repair(struct tsm_inspect *in, int *status, struct tsm_err *err)
         r.rp = tsm_str_of(in->common.rp);
         rc = tsm_repair_path(&r, in->operands[i], err);
     }
-    struct tsm_err other;
+    struct tsm_err other = {0};
     struct tsm_err *why = rc == TSM_OK ? err : &other;
     int ended = p.begun ? tsm_rowset_end(&p.rows, TSM_OK, why)
                         : TSM_OK; /* what was done is told in any case */

@@ -23,6 +23,7 @@ lines() {
 # load FILE...: one run; its figures in rows and rejected.
 load() {
     run --separate-stderr tsm-ingest -d data -b db --precision s --checkpoint cp --summary json "$@"
+    # shellcheck disable=SC2154 # set by run
     echo "$stderr"
     rows=$(sed -n 's/.*"rows":\([0-9]*\),.*/\1/p' <<<"$stderr")
 }
@@ -133,7 +134,7 @@ place() {
     run tsm-ingest -d data -b other --checkpoint cp a
     [ "$status" -eq 2 ]
     [[ $output == *"cp is the checkpoint of another directory, database or policy"* ]]
-    echo rubbish >cp
+    echo rubbish >./cp
     run tsm-ingest -d data -b db --checkpoint cp a
     [ "$status" -eq 2 ]
     [[ $output == *"cp: not a checkpoint"* ]]
