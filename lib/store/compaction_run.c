@@ -77,8 +77,8 @@ static bool is_unfinished(const char *text)
 }
 
 /* Sets *is when the file at path is the one that `origin` of the output is about: it has the same size and the same index, and it
- * is not newer than the output. When it is newer, it may have been written again after a delete; then, and when it is damaged, it
- * is *doubtful, and those behind it have to stay, too. */
+ * is not newer than the output. Any other file of that name is *doubtful: it may be damaged, or what was saved of it, and may have
+ * values that those behind it have overwritten. So these have to stay, too. */
 static int is_origin(const struct tsm_fs *fs, const char *path, const struct tsm_origin *origin,
                      int64_t output_mtime, bool *is, bool *doubtful, struct tsm_err *err)
 {
@@ -88,16 +88,19 @@ static int is_origin(const struct tsm_fs *fs, const char *path, const struct tsm
     int s = fs->stat(fs->ctx, path, &st);
     if (s < 0 && s != -ENOENT)
         return tsm_err_sys(err, -s, "stat %s", path);
-    if (s < 0 || st.size != origin->size)
+    if (s < 0)
+        return TSM_OK;
+    *doubtful = true;
+    if (st.size != origin->size || st.mtime > output_mtime)
         return TSM_OK;
     int rc = tsm_reader_open_bare(fs, path, &r, err);
-    *doubtful = rc == TSM_ECORRUPT;
+    if (rc == TSM_ENOTFOUND)
+        *doubtful = false;
     if (rc != TSM_OK)
         return rc == TSM_ECORRUPT || rc == TSM_ENOTFOUND ? TSM_OK : rc;
-    bool same = tsm_reader_digest(r) == origin->digest;
+    *is = tsm_reader_digest(r) == origin->digest;
+    *doubtful = !*is;
     tsm_reader_close(r);
-    *is = same && st.mtime <= output_mtime;
-    *doubtful = same && !*is;
     return TSM_OK;
 }
 
@@ -143,17 +146,6 @@ static int clean_behind(struct tsm_compaction_run *run, const struct tsm_names *
     return rc;
 }
 
-/* Tombstones whose file is gone, which would hit another one of that name. */
-static bool is_orphan(const struct tsm_names *names, const char *dir, const char *text)
-{
-    struct tsm_file_name name;
-    if (!tsm_file_name_parse(tsm_str_of(text), ".tombstone", &name))
-        return false;
-    char *path = find_file(dir, names, name);
-    tsm_free(path);
-    return !path;
-}
-
 int tsm_compaction_clean(struct tsm_compaction_run *run, struct tsm_err *err)
 {
     struct tsm_names names;
@@ -165,7 +157,7 @@ int tsm_compaction_clean(struct tsm_compaction_run *run, struct tsm_err *err)
     if (rc == TSM_OK)
         rc = tsm_fs_sync_dir(run->fs, run->dir, err);
     for (size_t i = 0; i < names.n && rc == TSM_OK; i++) {
-        if (!is_unfinished(names.names[i]) && !is_orphan(&names, run->dir, names.names[i]))
+        if (!is_unfinished(names.names[i]) && !tsm_is_orphan_tombstone(&names, names.names[i]))
             continue;
         char *path = tsm_path_join(run->dir, names.names[i]);
         rc = tsm_fs_remove(run->fs, path, err);

@@ -8,8 +8,10 @@
 #include "format/influx_wal.h"
 #include "format/series_key.h"
 #include "format/tsm_file.h"
+#include "store/compaction.h"
 #include "store/data_dir.h"
 #include "store/delete_file.h"
+#include "store/file_set.h"
 #include "store/log.h"
 #include "store/shard_wal.h"
 #include "base/banned.h"
@@ -28,20 +30,7 @@ struct listed {
 
 static int by_name(const void *a, const void *b)
 {
-    const struct listed *x = a, *y = b;
-    if (x->name.generation != y->name.generation)
-        return x->name.generation < y->name.generation ? -1 : 1;
-    return (x->name.level > y->name.level) - (x->name.level < y->name.level);
-}
-
-/* A name, up to its first dot, of which names (sorted) have a TSM file, perhaps one that was set aside. */
-static bool has_owner(const struct tsm_names *names, const char *tombstone)
-{
-    size_t n = (size_t)(strchr(tombstone, '.') - tombstone);
-    for (size_t i = 0; i < names->n; i++)
-        if (strncmp(names->names[i], tombstone, n) == 0 && strncmp(names->names[i] + n, ".tsm", 4) == 0)
-            return true;
-    return false;
+    return tsm_file_name_compare(((const struct listed *)a)->name, ((const struct listed *)b)->name);
 }
 
 /* Tombstones whose file is gone: a killed delete or compaction left them, and a later file may get the name. */
@@ -51,9 +40,8 @@ static int remove_orphans(const struct tsm_delete *d, const struct tsm_names *na
     bool any = false;
     for (size_t i = 0; i < names->n; i++) {
         struct tsm_str text = tsm_str_of(names->names[i]);
-        bool unfinished = tsm_file_name_parse(text, ".tombstone.tmp", &name);
-        if (!unfinished &&
-            (!tsm_file_name_parse(text, ".tombstone", &name) || has_owner(names, names->names[i])))
+        if (!tsm_file_name_parse(text, ".tombstone.tmp", &name) &&
+            !tsm_is_orphan_tombstone(names, names->names[i]))
             continue;
         char *path = tsm_path_join(d->dir, names->names[i]);
         int rc = tsm_fs_remove(d->fs, path, err);

@@ -180,3 +180,16 @@ void tsm_file_set_release(struct tsm_file_set *s)
     tsm_free(s->dir);
     *s = (struct tsm_file_set){0};
 }
+
+bool tsm_is_orphan_tombstone(const struct tsm_names *names, const char *text)
+{
+    struct tsm_file_name name;
+    if (!tsm_file_name_parse(tsm_str_of(text), ".tombstone", &name))
+        return false;
+    size_t n = (size_t)(strchr(text, '.') - text);
+    for (size_t i = 0; i < names->n; i++)
+        if (strncmp(names->names[i], text, n) == 0 && strncmp(names->names[i] + n, ".tsm", 4) == 0 &&
+            strcmp(names->names[i] + n, ".tsm.tmp") != 0)
+            return false;
+    return true;
+}

@@ -43,4 +43,8 @@ bool tsm_file_set_taken(const struct tsm_file_set *s, struct tsm_file_name name)
 void tsm_file_set_trim(struct tsm_file_set *s, size_t n);
 void tsm_file_set_release(struct tsm_file_set *s);
 
+/* Whether text, one of the names in a folder, is a tombstone file that has lost its TSM file, and would hit another one of that
+ * name. One that was set aside (.tsm.bad) still has a use for it. */
+bool tsm_is_orphan_tombstone(const struct tsm_names *names, const char *text);
+
 #endif

@@ -259,6 +259,25 @@ static void a_name_that_came_again_is_not_removed(void **state)
     assert_string_equal(names, OUT ".tsm " L ".tsm ");
 }
 
+/* A part of an input that was saved from damage has values which the input behind it has overwritten. */
+static void what_was_saved_of_an_input_keeps_those_behind_it(void **state)
+{
+    (void)state;
+    struct faulty_fs f;
+    struct tsm_err err;
+    char names[1000];
+    faulty_fs_init(&f);
+    f.kinds = FAULTY_UNLINK;
+    f.for_good = true;
+    f.fail_at = 1;
+    assert_int_not_equal(compact(&f.fs, &err), TSM_OK);
+    make_values(B, 10000, 10, 400, 1000);
+    must_clean();
+    names_are(names, sizeof names);
+    assert_string_equal(names, OUT ".tsm " B ".tsm " L ".tombstone " L ".tsm ");
+    assert_content(temp_dir, &want);
+}
+
 /* What a killed compaction was writing goes; what a flush or a delete is writing stays. */
 static void unfinished_outputs_are_removed(void **state)
 {
@@ -274,6 +293,20 @@ static void unfinished_outputs_are_removed(void **state)
     must_clean();
     list_files(temp_dir, ".tmp", left, sizeof left);
     assert_string_equal(left, "000000001-000000001.tombstone.tmp 000000003-000000001.tsm.tmp ");
+}
+
+/* Tombstones whose file is gone would hit the next one of that name; those of a file that was set aside will be wanted. */
+static void tombstones_without_a_file_are_removed(void **state)
+{
+    (void)state;
+    char left[1000];
+    make_tombstone(temp_dir, "000000007-000000001.tsm", K, 0, 1);
+    make_tombstone(temp_dir, "000000008-000000001.tsm", K, 0, 1);
+    assert_int_equal(
+        tsm_fs_write_file(&tsm_fs_posix, in_temp("000000008-000000001.tsm.bad"), TSM_STR("x"), NULL), TSM_OK);
+    must_clean();
+    list_files(temp_dir, ".tombstone", left, sizeof left);
+    assert_string_equal(left, A ".tombstone 000000008-000000001.tombstone " L ".tombstone ");
 }
 
 /* Bytes that are not what was written: the output is not installed. */
@@ -320,7 +353,9 @@ int main(void)
         TEST(cleaning_fails_everywhere),
         TEST(crashes_between_removals),
         TEST(a_name_that_came_again_is_not_removed),
+        TEST(what_was_saved_of_an_input_keeps_those_behind_it),
         TEST(unfinished_outputs_are_removed),
+        TEST(tombstones_without_a_file_are_removed),
         TEST(a_disk_that_lies_is_found_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
