@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/time.h"
@@ -110,25 +109,32 @@ static int run_line(struct lines *l, struct tsm_str text)
     return c->output_failed ? rc : TSM_OK;
 }
 
+/* Reads a line, without its newline. TSM_ENOTFOUND: there is none any more. */
+static int read_line(const struct lines *l, FILE *f, struct tsm_buf *line, struct tsm_err *err)
+{
+    int c;
+    tsm_buf_reset(line);
+    while ((c = getc_unlocked(f)) != EOF && c != '\n') {
+        if (line->len == MAX_LINE)
+            return tsm_err_set(err, TSM_ELIMIT, "%s: line %" PRIu64 ": is too long", l->name, l->number + 1);
+        tsm_buf_byte(line, (uint8_t)c);
+    }
+    if (ferror(f) && !tsm_compact_is_over(l->c))
+        return tsm_err_sys(err, errno, "read %s", l->name);
+    return c == EOF && line->len == 0 ? TSM_ENOTFOUND : TSM_OK;
+}
+
 static int run_file(struct lines *l, FILE *f, struct tsm_err *err)
 {
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t n;
+    struct tsm_buf line = {0};
     int rc = TSM_OK;
-    while (rc == TSM_OK && !tsm_compact_is_over(l->c) && (n = getline(&line, &cap, f)) >= 0) {
-        if (n > MAX_LINE) {
-            rc = tsm_err_set(err, TSM_ELIMIT, "%s: line %" PRIu64 ": is too long", l->name, l->number + 1);
-            break;
-        }
-        if (n > 0 && line[n - 1] == '\n')
-            n--;
-        rc = run_line(l, tsm_str(line, (size_t)n));
+    while (rc == TSM_OK && !tsm_compact_is_over(l->c)) {
+        rc = read_line(l, f, &line, err);
+        if (rc == TSM_OK && !tsm_compact_is_over(l->c))
+            rc = run_line(l, tsm_buf_view(&line));
     }
-    if (rc == TSM_OK && ferror(f) && !tsm_compact_is_over(l->c))
-        rc = tsm_err_sys(err, errno, "read %s", l->name);
-    free(line);
-    return rc;
+    tsm_buf_release(&line);
+    return rc == TSM_ENOTFOUND ? TSM_OK : rc;
 }
 
 int tsm_compact_run(struct tsm_compact *c, struct tsm_err *err)

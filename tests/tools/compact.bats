@@ -344,6 +344,14 @@ END
     [ "$(names | wc -l)" -eq 1 ]
 }
 
+@test "a plan without ends of lines is refused before it fills the memory" {
+    files 1
+    run bash -c "ulimit -v 400000; head -c 1G /dev/zero | tsm-compact --run - -j 1 --memory 32M"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"line 1: is too long"* ]]
+}
+
 @test "SIGTERM abandons cleanly: exit 1, nothing half done, the next run finishes" {
     rows 0 20000 | tsm-ingest -b db
     rows 20000 20000 | tsm-ingest -b db
