@@ -13,7 +13,8 @@
  *
  * The rules that every merge keeps, whoever made the plan (store/compaction_check.h):
  * 1. The output has the lowest generation of the ordered inputs, or, when all inputs are out of order, the lowest of all and is
- *    out of order itself; a level above that of every input; and a name that nothing in the folder has.
+ *    out of order itself; a level above that of every input, by 100 at the most; and a name that nothing in the folder
+ *    has.
  * 2. When an out-of-order file becomes part of an ordered output, so do all out-of-order files before it, and every ordered file
  *    one of whose blocks overlaps one of its blocks.
  * 3. A file that lies between the output's place and an input, overlaps that input and is not an input itself, would come to

@@ -6,6 +6,10 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
+enum {
+    LEVELS_UP = 100
+}; /* of an output above its inputs: levels come to an end, and a file of the last one stays as it is */
+
 bool tsm_file_bit(const uint64_t *set, size_t i)
 {
     return set[i / 64] >> i % 64 & 1;
@@ -212,10 +216,14 @@ static int check_output_name(struct checking *k)
     name_text(text, c->output);
     if (c->output.generation != c->inputs[0].generation)
         return tsm_err_set(k->err, TSM_EPARSE, "output %s has not the lowest generation of the inputs", text);
+    uint32_t highest = 0;
     for (size_t i = 0; i < c->ninputs; i++)
-        if (c->output.level <= c->inputs[i].level)
-            return tsm_err_set(k->err, TSM_EPARSE, "output %s has not a level above that of every input",
-                               text);
+        highest = c->inputs[i].level > highest ? c->inputs[i].level : highest;
+    if (c->output.level <= highest)
+        return tsm_err_set(k->err, TSM_EPARSE, "output %s has not a level above that of every input", text);
+    if (c->output.level - highest > LEVELS_UP)
+        return tsm_err_set(k->err, TSM_EPARSE, "output %s is more than %d levels above every input", text,
+                           LEVELS_UP);
     if (tsm_file_set_taken(&k->v.set, c->output))
         return tsm_err_set(k->err, TSM_ENOTFOUND, "%s: output %s is there already", k->v.set.dir, text);
     return TSM_OK;

@@ -420,6 +420,8 @@ static void test_rules(void **state)
     make_shard("1-2 a:0-9\n2-2 b:0-9\n3-2 a:10-19\nL1-1 b:5-6\nL2-1 a:5-6\nL3-1 c:0-1");
     verdict("merge 1-2 3-2 > 1-3", TSM_OK, NULL);
     verdict("merge 1-2 3-2 > 1-9", TSM_OK, NULL);
+    verdict("merge 1-2 3-2 > 1-102", TSM_OK, NULL);
+    verdict("merge 1-2 3-2 > 1-103", TSM_EPARSE, "more than 100 levels above");
     verdict("merge 1-2 4-2 > 1-3", TSM_ENOTFOUND, "000000004-000000002 is gone");
     verdict("merge 1-2 3-2 > 3-3", TSM_EPARSE, "lowest generation");
     verdict("merge 1-2 3-2 > 1-2", TSM_EPARSE, "level above");
