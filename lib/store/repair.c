@@ -22,7 +22,8 @@ const char *tsm_repair_state_name(enum tsm_repair_state s)
 
 /* ---- taking the place of a file ------------------------------------------------------------------------ */
 
-char *tsm_repair_aside(const struct tsm_repair *r, const char *path)
+/* The first free one of path.bad, path.bad.2, …; allocated. */
+static char *aside_of(const struct tsm_repair *r, const char *path)
 {
     struct tsm_buf name = {0};
     tsm_buf_printf(&name, "%s.bad", path);
@@ -36,13 +37,13 @@ char *tsm_repair_aside(const struct tsm_repair *r, const char *path)
 int tsm_repair_keep(const struct tsm_repair *r, const char *path, struct tsm_str bytes, char **aside,
                     struct tsm_err *err)
 {
-    *aside = tsm_repair_aside(r, path);
+    *aside = aside_of(r, path);
     return tsm_fs_write_file(r->fs, *aside, bytes, err);
 }
 
 int tsm_repair_move(const struct tsm_repair *r, const char *path, char **aside, struct tsm_err *err)
 {
-    *aside = tsm_repair_aside(r, path);
+    *aside = aside_of(r, path);
     int e = r->fs->rename(r->fs->ctx, path, *aside);
     if (e < 0)
         return tsm_err_sys(err, -e, "rename %s to %s", path, *aside);

@@ -5,8 +5,6 @@
 #include "base/buf.h"
 #include "store/repair.h"
 
-/* The first free one of path.bad, path.bad.2, …; allocated. */
-char *tsm_repair_aside(const struct tsm_repair *r, const char *path);
 /* The file's bytes under a free name (*aside, tsm_free), durably. The file stays. */
 int tsm_repair_keep(const struct tsm_repair *r, const char *path, struct tsm_str bytes, char **aside,
                     struct tsm_err *err);
