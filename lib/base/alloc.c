@@ -65,6 +65,18 @@ void tsm_free(void *p)
     free(p);
 }
 
+void *tsm_zlib_alloc(void *ctx, unsigned count, unsigned size)
+{
+    (void)ctx;
+    return tsm_calloc(count, size);
+}
+
+void tsm_zlib_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
 /*
  * libsnappy is C++, whose operator new throws when there is no memory, and nobody here would catch that. C++ lets a program
  * replace its operators new and delete; these end the process as everything else does. The names are those of a size_t that

@@ -19,6 +19,10 @@ char *tsm_strdup(const char *s);
 char *tsm_strndup(const char *s, size_t n);
 void tsm_free(void *p); /* NULL is allowed */
 
+/* For zlib's z_stream: zalloc and zfree. Otherwise a want of memory in the midst of data would look like damage. */
+void *tsm_zlib_alloc(void *ctx, unsigned count, unsigned size);
+void tsm_zlib_free(void *ctx, void *p);
+
 /* Makes room for at least want elements of *array, at least doubling it. */
 #define TSM_GROW(array, want, cap)                                                \
     do {                                                                          \

@@ -118,6 +118,8 @@ static int detect(struct tsm_input *in)
         if (rc)
             return rc;
         if (is_gzip(in->raw, in->len)) {
+            in->z.zalloc = tsm_zlib_alloc;
+            in->z.zfree = tsm_zlib_free;
             if (inflateInit2(&in->z, 15 + 16) != Z_OK) /* 16: with a gzip header */
                 return tsm_err_set(&in->fault, TSM_EIO, "%s: zlib does not start", in->name);
             in->kind = GZIP;

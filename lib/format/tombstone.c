@@ -255,9 +255,9 @@ static const char *read_member(z_stream *z, struct decoder *d, struct tsm_buf *o
 static int read_gzip(struct decoder *d, struct tsm_err *err)
 {
     struct tsm_str file = d->file;
-    z_stream z = {0};
+    z_stream z = {.zalloc = tsm_zlib_alloc, .zfree = tsm_zlib_free};
     if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
-        return tsm_err_set(err, TSM_ELIMIT, "%s: no memory for zlib", d->path);
+        return tsm_err_set(err, TSM_ELIMIT, "%s: zlib cannot be used", d->path);
     struct tsm_buf out = {0};
     z.next_in = (Bytef *)(uintptr_t)file.p + TSM_TOMBSTONE_HEADER;
     z.avail_in = (uInt)(file.n - TSM_TOMBSTONE_HEADER);

@@ -21,10 +21,10 @@ void tsm_tombstone_entry(struct tsm_buf *plain, struct tsm_str key, int64_t tmin
 
 int tsm_tombstone_pack(struct tsm_str plain, struct tsm_buf *member, struct tsm_err *err)
 {
-    z_stream z = {0};
+    z_stream z = {.zalloc = tsm_zlib_alloc, .zfree = tsm_zlib_free};
     /* An entry mostly repeats the one before it: a higher level finds hardly more, and takes several times as long. */
     if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return tsm_err_set(err, TSM_ELIMIT, "no memory for zlib");
+        return tsm_err_set(err, TSM_ELIMIT, "zlib cannot be used");
     uLong bound = deflateBound(&z, plain.n);
     z.next_in = (Bytef *)(uintptr_t)plain.p;
     z.avail_in = (uInt)plain.n;

@@ -166,7 +166,7 @@ static size_t member_length(const uint8_t *p, size_t len)
 {
     enum { PIECE = 64 << 10, MOST = 1 << 30 };
     uint8_t *out;
-    z_stream z = {0};
+    z_stream z = {.zalloc = tsm_zlib_alloc, .zfree = tsm_zlib_free};
     if (len < 18 || p[0] != 0x1f || p[1] != 0x8b || p[2] != 8 || inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
         return 0;
     out = tsm_alloc(PIECE);

@@ -6,6 +6,7 @@ the program was to do. Prints what is wrong; exits 1 when something is. Works in
 Environment: BUILD, ALLOCFAIL (the library to preload).
 """
 
+import gzip
 import os
 import random
 import shutil
@@ -64,6 +65,9 @@ def prepare():
     write("c.lp", lines(300, 3, False))
     write("d.lp", lines(900, 4, True))
     write("e.lp", lines(400, 5, True))
+    with open("d.lp", "rb") as f, gzip.open("d.lp.gz", "wb") as packed:
+        packed.write(f.read())
+    must("lz4", "-q", "-f", "d.lp", "d.lp.lz4")
     for name in "a.lp", "b.lp", "c.lp":
         must(program("tsm-ingest"), "-q", "-d", "base", "-b", "db", "--precision", "s", name)
     must(program("tsm-query"), "-d", "base", "-b", "db", "DELETE FROM m WHERE host = 'h3' AND time < 1500050000s")
@@ -90,6 +94,8 @@ def leave_log():
 
 CASES = [
     ("ingest", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "d.lp"], True),
+    ("ingest of gzip", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "d.lp.gz"], True),
+    ("ingest of lz4", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "d.lp.lz4"], True),
     ("ingest of a pipe", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "-j", "1"], True),
     ("ingest with a log", ["tsm-ingest", "-d", "data", "-b", "db", "--precision", "s", "--wal", "on", "--sync", "always"],
      True),
@@ -119,7 +125,7 @@ def fresh():
 
 def check(changes, before, after, expected, status, out, err, message):
     if status not in (0, 1):
-        raise Wrong("exit status %d: %s" % (status, err.decode(errors="replace")))
+        raise Wrong("exit status %d: %s%s" % (status, out[-300:].decode(errors="replace"), err.decode(errors="replace")))
     if status == 1 and not err:
         raise Wrong("no message")
     if status == 0 and out != expected:
