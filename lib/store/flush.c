@@ -384,6 +384,8 @@ static int flush_guarded(struct tsm_flush *f, struct tsm_run *runs, size_t n, st
     if (rc != TSM_OK)
         return rc;
     rc = flush_shard(f, runs, n, err);
+    if (rc == TSM_OK) /* whatever becomes of the end: once more, its values would all be late */
+        f->done = shard + 1;
     int ended = f->end ? f->end(f->ctx, shard, rc == TSM_OK, rc == TSM_OK ? err : NULL) : TSM_OK;
     return rc == TSM_OK ? ended : rc;
 }
@@ -399,8 +401,6 @@ int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err)
             ;
         if (shard >= f->done)
             rc = flush_guarded(f, r.runs + from, to - from, err);
-        if (rc == TSM_OK && shard >= f->done)
-            f->done = shard + 1;
     }
     tsm_free(r.runs);
     return rc;

@@ -37,7 +37,7 @@ struct tsm_flush {
 };
 
 /* When it fails, files that were installed before stay; no unfinished one does. Called once more with the same
- * struct, it goes on with the shard that failed. */
+ * struct, it goes on with the shard that failed; where only the end did, with the next one. */
 int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err);
 
 #endif

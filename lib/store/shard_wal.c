@@ -540,11 +540,11 @@ int tsm_shard_wal_flush_end(struct tsm_shard_wal *w, uint32_t covered, bool flus
     int rc = TSM_OK;
     if (flushed) {
         uint32_t from = let_go(w, covered);
-        for (; from <= covered && rc == TSM_OK; from++)
-            rc = tsm_wal_remove(w->fs, w->dir, &from, 1, err);
+        while (from <= covered && (rc = tsm_wal_remove(w->fs, w->dir, &from, 1, err)) == TSM_OK)
+            from++;
         pthread_mutex_lock(&w->mutex);
-        w->first = from;
-        w->frozen = false;
+        w->first = from; /* one that could not be removed comes first when it is tried again */
+        w->frozen = rc != TSM_OK;
         forget_deletes(w);
         pthread_mutex_unlock(&w->mutex);
     }

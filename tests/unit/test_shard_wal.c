@@ -412,6 +412,33 @@ static void test_full_disk(void **state)
     tsm_shard_wal_close(w);
 }
 
+/* What a flush could not remove is the first to go when it is tried again: an old segment must not outlive a newer one. */
+static void test_failed_removal_is_repeated(void **state)
+{
+    (void)state;
+    struct tsm_shard_wal *w;
+    struct tsm_err cause;
+    struct faulty_fs f;
+    uint32_t covered;
+    uint64_t sequence;
+    faulty_fs_init(&f);
+    f.kinds = FAULTY_UNLINK;
+    f.error = ENOSPC;
+    check(tsm_shard_wal_open(&f.fs, dir, &w, err));
+    append(w, "a");
+    check(tsm_shard_wal_freeze(w, &covered, &sequence, on_remove, NULL, err));
+    append(w, "b");
+    check(tsm_shard_wal_flush_begin(w, sequence, on_remove, NULL, err));
+    f.calls = 0;
+    f.fail_at = 1;
+    assert_int_equal(tsm_shard_wal_flush_end(w, covered, true, &cause), TSM_ENOSPC);
+    assert_string_equal(content(), "1: a 2: b");
+    check(tsm_shard_wal_flush_begin(w, sequence, on_remove, NULL, err));
+    check(tsm_shard_wal_flush_end(w, covered, true, err));
+    assert_string_equal(content(), "2: b");
+    tsm_shard_wal_close(w);
+}
+
 static void test_failed_fsync_is_not_forgotten(void **state)
 {
     (void)state;
@@ -513,6 +540,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deletes_between_freeze_and_flush, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_torn_record_of_another, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_full_disk, make_dir, remove_temp),
+        cmocka_unit_test_setup_teardown(test_failed_removal_is_repeated, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_failed_fsync_is_not_forgotten, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_every_call_fails_once, make_dir, remove_temp),
     };
