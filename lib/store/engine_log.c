@@ -121,46 +121,49 @@ static int visit_remove(void *ctx, struct tsm_str key, int64_t tmin, int64_t tma
     return tsm_memtable_remove(t->engine->active, &t->shard->table, key, tmin, tmax, err);
 }
 
+/* The segment with the smallest number from *from on, which moves behind it; NULL: there is none. */
+static const char *next_segment(const struct tsm_names *names, uint64_t *from)
+{
+    const char *next = NULL;
+    uint32_t least = 0, number;
+    for (size_t i = 0; i < names->n; i++) {
+        if (tsm_influx_wal_name(tsm_str_of(names->names[i]), &number) && number >= *from &&
+            (!next || number < least)) {
+            least = number;
+            next = names->names[i];
+        }
+    }
+    *from = (uint64_t)least + 1;
+    return next;
+}
+
+/* Ascending, each durably before the next: an older segment that came back alone would win over the files. */
 static int remove_segments(struct tsm_engine *e, const char *dir, const struct tsm_names *names,
                            struct tsm_err *err)
 {
     int rc = TSM_OK;
-    bool any = false;
-    for (size_t i = 0; i < names->n && rc == TSM_OK; i++) {
-        if (!tsm_influx_wal_name(tsm_str_of(names->names[i]), NULL))
-            continue;
-        char *path = tsm_path_join(dir, names->names[i]);
+    uint64_t from = 0;
+    for (const char *name; rc == TSM_OK && (name = next_segment(names, &from));) {
+        char *path = tsm_path_join(dir, name);
         rc = tsm_fs_remove(e->fs, path, err);
         tsm_free(path);
-        any = true;
+        if (rc == TSM_OK)
+            rc = tsm_fs_sync_dir(e->fs, dir, err);
     }
-    return rc == TSM_OK && any ? tsm_fs_sync_dir(e->fs, dir, err) : rc;
+    return rc;
 }
 
-/* Every segment, in the order of their numbers. */
 static int read_segments(struct taking *t, const char *dir, const struct tsm_names *names,
                          struct tsm_err *err)
 {
     struct tsm_wal_visitor visitor = {.ctx = t, .write = visit_write, .remove = visit_remove};
-    uint32_t done = 0;
     int rc = TSM_OK;
-    for (bool more = true; more && rc == TSM_OK;) {
-        uint32_t next = 0, id;
-        const char *name = NULL;
-        for (size_t i = 0; i < names->n; i++) {
-            if (tsm_influx_wal_name(tsm_str_of(names->names[i]), &id) && id > done && (!name || id < next)) {
-                next = id;
-                name = names->names[i];
-            }
-        }
-        more = name != NULL;
-        if (!name)
-            break;
+    uint64_t from = 0;
+    for (const char *name; rc == TSM_OK && (name = next_segment(names, &from));) {
         char *path = tsm_path_join(dir, name);
         uint64_t torn = 0;
         rc = tsm_influx_wal_read(t->engine->fs, path, &visitor, &torn, err);
         tsm_free(path);
-        done = next;
     }
     return rc == TSM_OK ? apply_removals(t, err) : rc;
 }
