@@ -299,8 +299,10 @@ static int check_failure(struct tsm_engine *e, struct tsm_err *err)
 
 int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err)
 {
+    /* With a full disk it may take hours. */
+    int rc = tsm_engine_is_flushing(e) ? tsm_engine_wal_sync(e, err) : TSM_OK;
     join(e);
-    return check_failure(e, err);
+    return rc == TSM_OK ? check_failure(e, err) : rc;
 }
 
 int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err)
@@ -356,7 +358,11 @@ int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)
 int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err)
 {
     int rc = tsm_engine_freeze(e, err);
-    return rc == TSM_OK ? tsm_engine_wait(e, err) : rc;
+    if (rc == TSM_OK)
+        rc = tsm_engine_wait(e, err);
+    if (rc != TSM_OK) /* what no file has is replayed by the next run */
+        tsm_engine_wal_sync(e, NULL);
+    return rc;
 }
 
 /* ---- writing ---- */
@@ -392,23 +398,18 @@ bool tsm_engine_is_flushing(struct tsm_engine *e)
 
 /* A memtable may grow to two thirds of the budget, so that much gets into one file. Then the next one has a
  * third until the first is written. */
-int tsm_engine_keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err)
+static int keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err)
 {
     size_t bytes = tsm_memtable_bytes(e->active, e->jobs);
     if (bytes < budget / 3)
         return TSM_OK;
     if (bytes + e->frozen_bytes >= budget && tsm_engine_is_flushing(e)) {
         e->stats.waits++;
-        int rc = tsm_engine_wal_sync(e, err);
-        if (rc == TSM_OK)
-            rc = tsm_engine_wait(e, err);
+        int rc = tsm_engine_wait(e, err);
         if (rc != TSM_OK)
             return rc;
     }
-    if (bytes < budget / 3 * 2)
-        return TSM_OK;
-    int rc = tsm_engine_is_flushing(e) ? tsm_engine_wal_sync(e, err) : TSM_OK;
-    return rc == TSM_OK ? tsm_engine_freeze(e, err) : rc;
+    return bytes < budget / 3 * 2 ? TSM_OK : tsm_engine_freeze(e, err);
 }
 
 /* Waits until the disk has room for what is in memory and the reserve. Before it stops taking in, it writes out
@@ -486,7 +487,7 @@ static int write_points(struct tsm_engine_writing *w, size_t budget, struct tsm_
         n = w->batch->n - from < TSM_MEMTABLE_GROUP ? w->batch->n - from : TSM_MEMTABLE_GROUP;
         rc = tsm_engine_write_group(w, from, n, shards, &added, err);
         if (rc == TSM_OK)
-            rc = tsm_engine_keep_budget(w->engine, budget, err);
+            rc = keep_budget(w->engine, budget, err);
     }
     return rc;
 }
@@ -511,7 +512,7 @@ int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_r
         return rc;
     e->mark += batch->n > 0;
     rc = tsm_engine_wal_tick(e, err);
-    return rc == TSM_OK && e->wal.on ? tsm_engine_keep_budget(e, budget, err) : rc;
+    return rc == TSM_OK && e->wal.on ? keep_budget(e, budget, err) : rc;
 }
 
 uint64_t tsm_engine_mark(const struct tsm_engine *e)

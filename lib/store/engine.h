@@ -67,7 +67,7 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
 int tsm_engine_write(struct tsm_engine *e, const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
                      struct tsm_err *err);
 
-/* Flushes everything and waits until it is fsynced and visible. */
+/* Flushes everything and waits until it is fsynced and visible. When that fails, at least the log is fsynced. */
 int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err);
 
 /* How far the input is durable: tsm_engine_mark() gives a number for what has been written so far, never one below an

@@ -101,12 +101,11 @@ int tsm_engine_find_shard(struct tsm_engine *e, int64_t t, struct tsm_engine_sha
 int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err);
 /* Freezes the active memtable, if there is something in it, and starts to write it out. */
 int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err);
-/* Waits until no flush is running. */
+/* Waits until no flush is running. When one is, what has been logged is fsynced before. */
 int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err);
 bool tsm_engine_is_flushing(struct tsm_engine *e);
 /* True when the active memtable has grown over its budget. */
 bool tsm_engine_is_full(struct tsm_engine *e);
-int tsm_engine_keep_budget(struct tsm_engine *e, size_t budget, struct tsm_err *err);
 
 /* What the memtable's callbacks get. */
 struct tsm_engine_writing {
@@ -142,7 +141,7 @@ int tsm_engine_replay(struct tsm_engine *e, struct tsm_err *err);
 
 /* Writes a batch into the memtable and into the log. */
 int tsm_engine_wal_write(struct tsm_engine_writing *w, struct tsm_err *err);
-/* fsyncs what has been logged: also before the writer has to wait for something. */
+/* fsyncs what has been logged. */
 int tsm_engine_wal_sync(struct tsm_engine *e, struct tsm_err *err);
 /* What is due by the clock: an fsync of the log, a flush. */
 int tsm_engine_wal_tick(struct tsm_engine *e, struct tsm_err *err);

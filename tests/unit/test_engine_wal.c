@@ -635,6 +635,46 @@ static void test_full_disk(void **state)
     check_grid();
 }
 
+static bool give_up(void *ctx, enum tsm_room_event event, const char *message)
+{
+    (void)ctx;
+    (void)event;
+    (void)message;
+    return false;
+}
+
+/* A flush that finds no room and is not to wait: what has been logged counts, and is there after a restart. */
+static void test_log_outlives_a_flush_without_room(void **state)
+{
+    (void)state;
+    struct faulty_fs f;
+    struct tsm_engine_options opt = wal_options();
+    struct tsm_engine_stats st;
+    struct tsm_engine *e;
+    struct tsm_err err;
+    memset(model, 0, sizeof model);
+    seed = 800;
+    faulty_fs_init(&f);
+    f.kinds = FAULTY_WRITE;
+    f.error = ENOSPC;
+    f.for_good = true;
+    opt.room = give_up;
+    assert_int_equal(tsm_engine_open(&f.fs, &opt, &e, &err), TSM_OK);
+    write_lines(e, 100);
+    tsm_engine_stats(e, &st);
+    assert_int_equal(st.durable_rows, 0);
+    f.calls = 0;
+    f.fail_at = 1;
+    assert_int_equal(tsm_engine_sync(e, &err), TSM_ENOSPC);
+    tsm_engine_stats(e, &st);
+    assert_int_equal(st.durable_rows, 100);
+    assert_int_equal(tsm_engine_durable(e), tsm_engine_mark(e));
+    tsm_engine_close(e);
+    opt.room = NULL;
+    tsm_engine_close(open_engine(&opt));
+    check_grid();
+}
+
 /* Writes until something fails. */
 static int live(const struct tsm_fs *fs, bool sync_at_last, struct tsm_err *err)
 {
@@ -726,6 +766,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_marks, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_flush_interval, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_full_disk, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_log_outlives_a_flush_without_room, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_every_call_fails_once, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_disk_fails_from_some_call_on, make_temp, remove_temp),
     };
