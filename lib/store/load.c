@@ -54,7 +54,7 @@ struct load {
     /* of the emitting side */
     struct tsm_load_file *file;
     uint64_t lines; /* of file, before the present piece */
-    int64_t saved;  /* when the checkpoint was */
+    int64_t saved;  /* when the checkpoint was: monotonic */
 };
 
 /* ---- reading and parsing ---- */
@@ -214,12 +214,13 @@ static int keep_checkpoint(struct load *l, const struct batch *b, struct tsm_err
         place.lines = l->lines;
         tsm_checkpoint_note(c, b->piece.file->path, &place, tsm_engine_mark(l->engine));
     }
-    if (!tsm_checkpoint_advance(c, tsm_engine_durable(l->engine)) || tsm_now() - l->saved < SAVE_INTERVAL)
+    if (!tsm_checkpoint_advance(c, tsm_engine_durable(l->engine)) ||
+        tsm_monotonic() - l->saved < SAVE_INTERVAL)
         return TSM_OK;
     int rc = l->opt->sync_rejects ? l->opt->sync_rejects(l->opt->ctx, err) : TSM_OK;
     if (rc == TSM_OK)
         tsm_checkpoint_save(c, NULL);
-    l->saved = tsm_now();
+    l->saved = tsm_monotonic();
     return rc;
 }
 

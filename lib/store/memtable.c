@@ -20,7 +20,7 @@
 
 struct tsm_memtable {
     struct tsm_series_index index; /* of struct tsm_mem_series */
-    uint64_t rows, points, slices, columns;
+    uint64_t points, slices, columns;
     struct tsm_column_memory memory;
     struct tsm_arena text; /* keys */
     struct tsm_buf key;    /* scratch */
@@ -364,7 +364,6 @@ static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
         m->points++;
     }
     counts->rows++;
-    m->rows++;
 }
 
 static void reject_point(const struct tsm_point *p, const char *cause, bool parse, tsm_reject_fn *reject,
@@ -506,11 +505,6 @@ int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard 
     tsm_cut_output_release(&out);
     tsm_cutter_release(&cutter);
     return rc;
-}
-
-uint64_t tsm_memtable_rows(const struct tsm_memtable *m)
-{
-    return m->rows;
 }
 
 bool tsm_memtable_empty(const struct tsm_memtable *m)

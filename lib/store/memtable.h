@@ -80,7 +80,6 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
 int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
                         struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err);
 
-uint64_t tsm_memtable_rows(const struct tsm_memtable *m);
 bool tsm_memtable_empty(const struct tsm_memtable *m);
 /* Memory held, and what a flush of it with so many threads takes in addition. */
 size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs);

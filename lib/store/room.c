@@ -3,9 +3,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
-#include "base/buf.h"
+#include "base/time.h"
 #include "base/banned.h"
 
 enum {
@@ -14,13 +13,6 @@ enum {
     HYSTERESIS_PART = 16, /* of the reserve, that must be free besides to end a wait */
     RETRY_WAITS = 25, /* after so many at the most it is tried again, whatever the disk says of its room */
 };
-
-static int64_t monotonic(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* False when the disk does not say: then its errors have to. */
 static bool ask(const struct tsm_room *r, uint64_t *free_bytes, uint64_t *total)
@@ -46,8 +38,8 @@ bool tsm_room_enough(struct tsm_room *r, uint64_t unflushed)
 {
     if (!r->wait)
         return true;
-    int64_t now = monotonic();
-    bool recent = r->asked && now - r->asked < ASK_MS * 1000000ll && unflushed >= r->unflushed &&
+    int64_t now = tsm_monotonic();
+    bool recent = r->asked && now - r->asked < ASK_MS * TSM_MSEC && unflushed >= r->unflushed &&
                   unflushed - r->unflushed < ASK_BYTES;
     if (!recent) {
         uint64_t total;
