@@ -204,6 +204,8 @@ static void check_checkpoint(char *const *paths, int n)
         return;
     if (opt.dry_run)
         tsm_usage(&program, "option --checkpoint: nothing is durable after a dry run");
+    if (opt.rejects && strcmp(opt.rejects, opt.checkpoint) == 0)
+        tsm_usage(&program, "option --checkpoint: %s is also the file for rejected lines", opt.checkpoint);
     for (int i = 0; i < n || n == 0; i++) {
         bool standard = n == 0 || strcmp(paths[i], "-") == 0;
         if (standard || (stat(paths[i], &st) == 0 && !S_ISREG(st.st_mode)))
@@ -340,8 +342,11 @@ static void print_summary(const struct tsm_engine_stats *st, const struct tsm_lo
 /* What became of the rows when something failed. */
 static void print_durable(const struct tsm_engine_stats *st)
 {
+    if (st->rows == 0)
+        return;
     if (st->rows == st->durable_rows)
-        tsm_complain(&program, "%" PRIu64 " rows were read, all of them are durable", st->rows);
+        tsm_complain(&program, "%" PRIu64 " row%s read, all of them are durable", st->rows,
+                     st->rows == 1 ? " was" : "s were");
     else
         tsm_complain(&program, "%" PRIu64 " rows are durable, the rest is not", st->durable_rows);
 }
@@ -359,6 +364,8 @@ static int open_checkpoint(struct tsm_engine *e, struct tsm_checkpoint **c, stru
     struct tsm_checkpoint_target target = {tsm_str_of(dir), tsm_str_of(opt.common.database),
                                            tsm_engine_rp(e)};
     int rc = tsm_checkpoint_open(&tsm_fs_posix, opt.checkpoint, &target, c, err);
+    if (rc == TSM_OK) /* a folder that is not there shows now, not when all is loaded */
+        rc = tsm_fs_sync_parent(&tsm_fs_posix, opt.checkpoint, err);
     if (rc != TSM_OK)
         return rc;
     char *data = tsm_path_rp(dir, target.database, target.rp);

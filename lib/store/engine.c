@@ -84,8 +84,11 @@ static int find_policy(struct tsm_engine *e, struct tsm_str rp, struct tsm_err *
         rc = tsm_meta_create_rp(&e->meta, e->database, &spec, err);
         e->meta_changed = true;
     }
+    if (rc != TSM_OK && rp.n)
+        return tsm_err_wrap(err, rc, "database '%.*s', policy '%.*s'", (int)e->database.n, e->database.p,
+                            (int)rp.n, rp.p);
     if (rc != TSM_OK)
-        return rc;
+        return tsm_err_wrap(err, rc, "database '%.*s'", (int)e->database.n, e->database.p);
     db = tsm_meta_database(&e->meta, e->database);
     struct tsm_rp *policy = db ? tsm_meta_rp(db, rp) : NULL;
     if (!policy)

@@ -153,6 +153,17 @@ place() {
     [ ! -e cp ]
 }
 
+@test "a checkpoint that cannot be written is refused before anything is loaded" {
+    lines 1 10 >a
+    run --separate-stderr tsm-ingest -d data -b db --checkpoint missing/cp a
+    [ "$status" -eq 1 ]
+    [[ $stderr == *missing* ]]
+    [ ! -e data/data ]
+    run tsm-ingest -d data -b db --checkpoint cp --rejects cp a
+    [ "$status" -eq 2 ]
+    [ ! -e cp ]
+}
+
 @test "one file that is given twice is loaded once" {
     lines 0 100 >a
     ln -s a b

@@ -516,3 +516,15 @@ wait_held() {
     rm "$file"
     [ "$(stored)" = 'm f=2 2' ]
 }
+
+@test "a name that cannot be is named, and what was not read is not spoken of" {
+    run --separate-stderr tsm-ingest -d data -b a/b <<<'m v=1'
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "tsm-ingest: database 'a/b': invalid name" ]
+    run --separate-stderr tsm-ingest -d data -b db -p ../x <<<'m v=1'
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "tsm-ingest: database 'db', policy '../x': invalid name" ]
+    run --separate-stderr tsm-ingest -d data -b db missing.lp
+    [ "$status" -eq 1 ]
+    [ "$stderr" = "tsm-ingest: open missing.lp: No such file or directory" ]
+}
