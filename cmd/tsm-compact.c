@@ -2,9 +2,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "base/num.h"
 #include "base/time.h"
 #include "cli/compact.h"
 #include "base/banned.h"
@@ -17,9 +15,12 @@ enum {
 
 static atomic_bool stop;
 
+static const char *reserve;
+
 static struct tsm_compact compact = {
     .common = {.data = "./tsm-data", .memory = (uint64_t)DEFAULT_MEMORY_MB << 20},
     .cold = 4 * TSM_HOUR,
+    .reserve = TSM_RESERVE_DEFAULT,
     .stop = &stop,
 };
 
@@ -42,7 +43,7 @@ static const struct tsm_option options[] = {
      "end after so long; what is not finished then is left as it was", NULL, NULL, &compact.max_time},
     {0, "reserve", TSM_OPT_STRING, "SIZE",
      "leave so much of the disk free, or a percentage (default: 256M, or 5% when that is less)", NULL, NULL,
-     &compact.reserve},
+     &reserve},
     {'n', "dry-run", TSM_OPT_FLAG, NULL, "say what would be done", NULL, NULL, &compact.dry_run},
     TSM_OPT_CONFIG(&compact.common),
     TSM_OPT_JOBS(&compact.common),
@@ -88,21 +89,6 @@ static void catch_signals(void)
     signal(SIGXFSZ, SIG_IGN);
 }
 
-static void check_reserve(void)
-{
-    const char *text = compact.reserve;
-    size_t n = text ? strlen(text) : 0;
-    uint64_t v;
-    if (!text)
-        return;
-    if (n > 1 && text[n - 1] == '%') {
-        if (!tsm_parse_uint(tsm_str(text, n - 1), &v) || v > 100)
-            tsm_usage(&program, "option --reserve: '%s' is not a percentage", text);
-    } else if (!tsm_parse_size(tsm_str_of(text), &v)) {
-        tsm_usage(&program, "option --reserve: '%s' is neither a size nor a percentage", text);
-    }
-}
-
 static void check_options(void)
 {
     if (compact.plan && compact.run)
@@ -111,7 +97,8 @@ static void check_options(void)
         tsm_usage(&program, "option --memory: at least %dM", LEAST_MEMORY_MB);
     if (compact.level == 1 || compact.level > MOST_LEVEL)
         tsm_usage(&program, "option --level: from 2 to %d", MOST_LEVEL);
-    check_reserve();
+    if (reserve && !tsm_reserve_parse(tsm_str_of(reserve), &compact.reserve))
+        tsm_usage(&program, "option --reserve: '%s' is neither a size nor a percentage", reserve);
 }
 
 int main(int argc, char **argv)

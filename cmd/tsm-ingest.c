@@ -143,17 +143,7 @@ static char separator_char(void)
 static struct tsm_reserve reserve(void)
 {
     struct tsm_reserve r = TSM_RESERVE_DEFAULT;
-    if (!opt.reserve)
-        return r;
-    size_t n = strlen(opt.reserve);
-    uint64_t percent;
-    if (n > 1 && opt.reserve[n - 1] == '%') {
-        if (!tsm_parse_uint(tsm_str(opt.reserve, n - 1), &percent) || percent > 100)
-            tsm_usage(&program, "option --reserve: '%s' is not a percentage", opt.reserve);
-        return (struct tsm_reserve){TSM_RESERVE_MAX, (unsigned)percent};
-    }
-    r.percent = 100;
-    if (!tsm_parse_size(tsm_str_of(opt.reserve), &r.bytes))
+    if (opt.reserve && !tsm_reserve_parse(tsm_str_of(opt.reserve), &r))
         tsm_usage(&program, "option --reserve: '%s' is neither a size nor a percentage", opt.reserve);
     return r;
 }

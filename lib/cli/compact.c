@@ -8,9 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
-#include "base/num.h"
 #include "store/data_dir.h"
-#include "store/room.h"
 #include "base/banned.h"
 
 void tsm_compact_say(struct tsm_compact *c, const char *fmt, ...)
@@ -185,6 +183,7 @@ int tsm_compact_open(struct tsm_compact *c, struct tsm_str db, struct tsm_str rp
         .jobs = c->jobs,
         .memory = c->common.memory - c->common.memory / 8,
         .io_limit = c->io_limit,
+        .reserve = c->reserve,
         .stop = must_stop,
         .ctx = s,
     };
@@ -201,44 +200,6 @@ void tsm_compact_close(struct tsm_compact_shard *s)
     tsm_free(s->dir);
     tsm_free(s->outputs);
     *s = (struct tsm_compact_shard){0};
-}
-
-/* --reserve in bytes; its form has been checked. */
-static uint64_t reserve_of(const struct tsm_compact *c, uint64_t total)
-{
-    struct tsm_reserve r = TSM_RESERVE_DEFAULT;
-    struct tsm_str text = tsm_str_of(c->reserve);
-    uint64_t percent, part = total / 100 * r.percent;
-    if (text.n > 0 && text.p[text.n - 1] == '%' && tsm_parse_uint(tsm_str(text.p, text.n - 1), &percent))
-        return total / 100 * percent;
-    if (text.n > 0 && tsm_parse_size(text, &r.bytes))
-        return r.bytes;
-    return r.bytes < part ? r.bytes : part;
-}
-
-/* The output may be as large as the inputs, which are there until it is finished. */
-static int check_room(const struct tsm_compact_shard *s, const struct tsm_compaction *item,
-                      struct tsm_err *err)
-{
-    uint64_t room, total, bytes = 0;
-    const struct tsm_fs *fs = s->c->fs;
-    if (item->action != TSM_COMPACTION_MERGE || fs->space(fs->ctx, s->dir, &room, &total) < 0)
-        return TSM_OK;
-    for (size_t i = 0; i < item->ninputs; i++) {
-        struct tsm_fs_stat st;
-        char name[TSM_NAME_MAX];
-        tsm_file_name_format(name, item->inputs[i], ".tsm");
-        char *path = tsm_path_join(s->dir, name);
-        bytes += fs->stat(fs->ctx, path, &st) == 0 ? st.size : 0;
-        tsm_free(path);
-    }
-    uint64_t reserve = reserve_of(s->c, total);
-    if (room >= reserve && room - reserve >= bytes)
-        return TSM_OK;
-    return tsm_err_set(err, TSM_ENOSPC,
-                       "no room for an output of up to %" PRIu64 " bytes: %" PRIu64 " are free, %" PRIu64
-                       " of them are the reserve",
-                       bytes, room, reserve);
 }
 
 /* The bytes of the inputs that this run did not write. */
@@ -276,10 +237,8 @@ static void add_figures(struct tsm_compact_totals *t, const struct tsm_compactio
 int tsm_compact_execute(struct tsm_compact_shard *s, const struct tsm_compaction *item, struct tsm_err *err)
 {
     show_progress(s);
-    int rc = check_room(s, item, err);
     s->run.figures = (struct tsm_compaction_figures){0};
-    if (rc == TSM_OK)
-        rc = tsm_compaction_execute(&s->run, item, err);
+    int rc = tsm_compaction_execute(&s->run, item, err);
     if (rc != TSM_OK)
         return rc;
     const struct tsm_compaction_figures *f = &s->run.figures;

@@ -33,7 +33,8 @@ struct tsm_compact {
     const struct tsm_program *program;
     const struct tsm_fs *fs;
     struct tsm_common common;
-    const char *run, *reserve;
+    const char *run;
+    struct tsm_reserve reserve;
     uint64_t shard, level, io_limit;
     int64_t cold, max_time;
     bool plan, dry_run;

@@ -225,11 +225,13 @@ static int check_space(const struct job *j, struct tsm_err *err)
     int s = fs->space(fs->ctx, j->run->dir, &room, &total);
     if (s < 0)
         return tsm_err_sys(err, -s, "room on the disk of %s", j->run->dir);
-    if (room < j->bytes)
-        return tsm_err_set(err, TSM_ENOSPC,
-                           "%s: the output may take %" PRIu64 " bytes, %" PRIu64 " are free on the disk",
-                           j->run->dir, j->bytes, room);
-    return TSM_OK;
+    uint64_t reserve = tsm_reserve_bytes(j->run->reserve, total);
+    if (room >= reserve && room - reserve >= j->bytes)
+        return TSM_OK;
+    return tsm_err_set(err, TSM_ENOSPC,
+                       "%s: no room for an output of up to %" PRIu64 " bytes: %" PRIu64 " are free, %" PRIu64
+                       " of them are the reserve",
+                       j->run->dir, j->bytes, room, reserve);
 }
 
 static bool is_input(const struct tsm_compaction *c, struct tsm_file_name name)

@@ -17,6 +17,7 @@
 #include "store/compaction.h"
 #include "store/compaction_check.h"
 #include "store/damage.h"
+#include "store/room.h"
 #include "sys/fs.h"
 
 struct tsm_compaction_figures {
@@ -32,7 +33,8 @@ struct tsm_compaction_run {
     const char *dir; /* folder of the shard */
     unsigned jobs;
     size_t memory;
-    uint64_t io_limit; /* bytes written per second; 0: none */
+    uint64_t io_limit;          /* bytes written per second; 0: none */
+    struct tsm_reserve reserve; /* of the disk, that an output leaves free */
     bool (*stop)(
         void *ctx); /* asked now and then: true abandons the compaction with TSM_ESTOP; may be NULL */
     void *ctx;

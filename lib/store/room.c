@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/buf.h"
+#include "base/num.h"
 #include "base/time.h"
 #include "base/banned.h"
 
@@ -13,6 +15,25 @@ enum {
     HYSTERESIS_PART = 16, /* of the reserve, that must be free besides to end a wait */
     RETRY_WAITS = 25, /* after so many at the most it is tried again, whatever the disk says of its room */
 };
+
+bool tsm_reserve_parse(struct tsm_str text, struct tsm_reserve *r)
+{
+    uint64_t percent;
+    if (text.n > 1 && text.p[text.n - 1] == '%') {
+        if (!tsm_parse_uint(tsm_str(text.p, text.n - 1), &percent) || percent > 100)
+            return false;
+        *r = (struct tsm_reserve){UINT64_MAX, (unsigned)percent};
+        return true;
+    }
+    r->percent = 100;
+    return tsm_parse_size(text, &r->bytes);
+}
+
+uint64_t tsm_reserve_bytes(struct tsm_reserve r, uint64_t total)
+{
+    uint64_t part = total / 100 * r.percent;
+    return r.bytes < part ? r.bytes : part;
+}
 
 /* False when the disk does not say: then its errors have to. */
 static bool ask(const struct tsm_room *r, uint64_t *free_bytes, uint64_t *total)
@@ -24,14 +45,12 @@ void tsm_room_init(struct tsm_room *r, const struct tsm_fs *fs, const char *dir,
                    tsm_room_fn *wait, void *ctx)
 {
     uint64_t free_bytes, total;
-    *r = (struct tsm_room){.fs = fs, .dir = dir, .reserve = reserve.bytes, .wait = wait, .ctx = ctx};
+    *r = (struct tsm_room){.fs = fs, .dir = dir, .wait = wait, .ctx = ctx};
     if (!wait)
         return;
     if (!ask(r, &free_bytes, &total))
         total = 0;
-    uint64_t part = total / 100 * reserve.percent;
-    if (part < r->reserve)
-        r->reserve = part;
+    r->reserve = tsm_reserve_bytes(reserve, total);
 }
 
 bool tsm_room_enough(struct tsm_room *r, uint64_t unflushed)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "sys/fs.h"
 
 /* The lesser of the two. */
@@ -21,7 +22,11 @@ struct tsm_reserve {
     unsigned percent; /* of the disk */
 };
 #define TSM_RESERVE_DEFAULT ((struct tsm_reserve){256 << 20, 5})
-#define TSM_RESERVE_MAX UINT64_MAX /* bytes, where only the percentage counts */
+
+/* From "1G" or "10%", of which one alone counts then; false: it is neither. */
+bool tsm_reserve_parse(struct tsm_str text, struct tsm_reserve *r);
+/* In bytes, of a disk that has so many. */
+uint64_t tsm_reserve_bytes(struct tsm_reserve r, uint64_t total);
 
 enum { TSM_ROOM_WAIT_MS = 200 };
 

@@ -63,9 +63,25 @@ static void test_reserve(void **state)
     (void)state;
     assert_int_equal(make(0, 100000 * MIB, TSM_RESERVE_DEFAULT).reserve, 256 * MIB);
     assert_int_equal(make(0, 1000 * MIB, TSM_RESERVE_DEFAULT).reserve, 50 * MIB);
-    assert_int_equal(make(0, 1000 * MIB, (struct tsm_reserve){TSM_RESERVE_MAX, 30}).reserve, 300 * MIB);
+    assert_int_equal(make(0, 1000 * MIB, (struct tsm_reserve){UINT64_MAX, 30}).reserve, 300 * MIB);
     assert_int_equal(make(0, 1000 * MIB, (struct tsm_reserve){70 * MIB, 100}).reserve, 70 * MIB);
     assert_int_equal(make(0, 1000 * MIB, (struct tsm_reserve){0, 100}).reserve, 0);
+}
+
+static void test_reserve_of_text(void **state)
+{
+    (void)state;
+    struct tsm_reserve r = TSM_RESERVE_DEFAULT;
+    assert_true(tsm_reserve_parse(TSM_STR("1G"), &r));
+    assert_int_equal(tsm_reserve_bytes(r, 100000 * MIB), 1024 * MIB);
+    assert_true(tsm_reserve_parse(TSM_STR("30%"), &r));
+    assert_int_equal(tsm_reserve_bytes(r, 100000 * MIB), 30000 * MIB);
+    assert_true(tsm_reserve_parse(TSM_STR("0"), &r));
+    assert_int_equal(tsm_reserve_bytes(r, 100000 * MIB), 0);
+    static const char *const wrong[] = {"", "%", "101%", "-1%", "1.5%", "much", "-1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (tsm_reserve_parse(tsm_str_of(wrong[i]), &r))
+            fail_msg("'%s' is taken for a reserve", wrong[i]);
 }
 
 static void test_enough(void **state)
@@ -160,7 +176,7 @@ static void test_wait_after_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_reserve), cmocka_unit_test(test_reserve_of_text),
         cmocka_unit_test(test_enough),
         cmocka_unit_test(test_asks_rarely),
         cmocka_unit_test(test_wait),
