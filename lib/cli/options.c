@@ -107,7 +107,7 @@ int tsm_option_set(const struct tsm_option *o, const char *text, struct tsm_err 
         ok = tsm_parse_uint(s, o->value);
         break;
     case TSM_OPT_DURATION:
-        ok = tsm_parse_duration(s, o->value);
+        ok = tsm_parse_duration(s, o->value) && *(int64_t *)o->value >= 0;
         if (!ok && tsm_str_eq(s, TSM_STR("0"))) { /* needs no unit */
             *(int64_t *)o->value = 0;
             ok = true;

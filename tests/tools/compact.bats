@@ -405,7 +405,7 @@ END
     [ "$status" -eq 2 ]
     run tsm-compact --plan --run -
     [ "$status" -eq 2 ]
-    for option in --level=1 --memory=1M --reserve=101% --reserve=much --cold=often; do
+    for option in --level=1 --memory=1M --reserve=101% --reserve=much --cold=often --cold=-1h --max-time=-1s; do
         run tsm-compact "$option"
         echo "$option: $output"
         [ "$status" -eq 2 ]
