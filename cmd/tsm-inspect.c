@@ -89,17 +89,17 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* An option that the command does not have would otherwise be passed over in silence. */
+/* An option that the command does not have would otherwise be passed over in silence. In a configuration file it may be meant for
+ * other commands and programs. */
 static void refuse(const struct command *c, const char *option, bool given, const char *owners)
 {
-    if (given && !strstr(owners, c->name))
+    if (given && !in.common.config && !strstr(owners, c->name))
         tsm_usage(&program, "option --%s is for %s, not for %s", option, owners, c->name);
 }
 
 static void check_options(const struct command *c)
 {
-    /* In a configuration file the format may be meant for other programs. */
-    refuse(c, "format", in.format && !in.common.config, "dump, report and repair");
+    refuse(c, "format", in.format, "dump, report and repair");
     refuse(c, "blocks", in.blocks, "dump");
     refuse(c, "origins", in.origins, "dump");
     refuse(c, "start", in.start, "export");

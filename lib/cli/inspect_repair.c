@@ -108,7 +108,8 @@ int tsm_inspect_repair(struct tsm_inspect *in, int *status, struct tsm_err *err)
     int ended = p.begun ? tsm_rowset_end(&p.rows, TSM_OK, why)
                         : TSM_OK; /* what was done is told in any case */
     ended = tsm_inspect_close_sink(in, p.sink, "table", ended, why);
-    say_result(in, &r);
+    if (rc == TSM_OK || r.files > 0)
+        say_result(in, &r);
     *status = r.lossy || (r.dry_run && r.damaged) ? TSM_EXIT_CORRUPT : TSM_EXIT_OK;
     return rc != TSM_OK ? rc : ended;
 }

@@ -594,6 +594,22 @@ m,t=a g="x y" 1' ]
     [ "$status" -eq 0 ]
 }
 
+@test "an option of another command is refused, but for what a configuration file has" {
+    echo 'm v=1 1' | tsm-ingest -d data -b db
+    run tsm-inspect verify --skip-corrupt data
+    [ "$status" -eq 2 ]
+    printf 'skip-corrupt: true\ntop: 3\n' >tsm.yml
+    run tsm-inspect -c tsm.yml verify data
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
+@test "repair: nothing is called sound when there is nothing" {
+    run tsm-inspect repair nosuch
+    [ "$status" -eq 1 ]
+    [[ $output != *sound* ]]
+}
+
 @test "repair: operands that are none" {
     for operand in nowhere "$root/README.md"; do
         run tsm-inspect repair "$operand"
