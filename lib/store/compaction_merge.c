@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/time.h"
 #include "store/compaction_key.h"
 #include "base/banned.h"
 
@@ -26,7 +27,6 @@ enum {
     TASKS_SHARE = 4,       /* of the memory, for tasks that are not written yet */
     PAUSE = 50 * 1000000,  /* nanoseconds, at the most, between two looks at whether to stop */
 };
-#define SECOND 1000000000ull
 
 struct writing {
     struct tsm_merge *m;
@@ -36,9 +36,10 @@ struct writing {
     size_t limit;                    /* memory of a task's result */
     struct tsm_key_merger **mergers; /* per thread */
     uint64_t in_blocks;
-    uint64_t started, written; /* monotonic time, bytes: for io_limit */
-    size_t *at;                /* per input: keys whose blocks and index have been forgotten */
-    size_t tasks_kept;         /* written since */
+    int64_t started;   /* monotonic */
+    uint64_t written;  /* bytes since */
+    size_t *at;        /* per input: keys whose blocks and index have been forgotten */
+    size_t tasks_kept; /* written since */
 };
 
 /* The result of a task. */
@@ -129,13 +130,6 @@ static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm
 
 /* ---- writing ---- */
 
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
 static int ask_to_stop(const struct tsm_compaction_run *run, struct tsm_err *err)
 {
     if (run->stop && run->stop(run->ctx))
@@ -151,8 +145,8 @@ static int keep_pace(struct writing *w, struct tsm_err *err)
         int rc = ask_to_stop(run, err);
         if (rc != TSM_OK || !run->io_limit)
             return rc;
-        double due = (double)w->written / (double)run->io_limit * (double)SECOND;
-        double passed = (double)(now() - w->started);
+        double due = (double)w->written / (double)run->io_limit * (double)TSM_SEC;
+        double passed = (double)(tsm_monotonic() - w->started);
         if (passed >= due)
             return TSM_OK;
         double rest = due - passed < PAUSE ? due - passed : PAUSE;
@@ -303,7 +297,7 @@ void tsm_merge_release(struct tsm_merge *m)
 
 int tsm_merge_write(struct tsm_merge *m, struct tsm_writer *out, struct tsm_err *err)
 {
-    struct writing w = {.m = m, .w = out, .started = now()};
+    struct writing w = {.m = m, .w = out, .started = tsm_monotonic()};
     w.at = tsm_calloc(m->inputs->nfiles + 1, sizeof *w.at);
     int rc = TSM_OK;
     tsm_writer_limit_memory(out, m->run->memory / INDEX_SHARE);

@@ -16,16 +16,6 @@
 #include "store/scan.h"
 #include "base/banned.h"
 
-static bool same_name(struct tsm_file_name a, struct tsm_file_name b)
-{
-    return a.generation == b.generation && a.level == b.level;
-}
-
-static bool is_ordered(struct tsm_file_name name)
-{
-    return name.generation < TSM_FIRST_LATE_GENERATION;
-}
-
 /* ---- files of the shard ---- */
 
 /* A file's path by its name, as it is written in the listing; NULL: there is none. */
@@ -33,7 +23,8 @@ static char *find_file(const char *dir, const struct tsm_names *names, struct ts
 {
     for (size_t i = 0; i < names->n; i++) {
         struct tsm_file_name n;
-        if (tsm_file_name_parse(tsm_str_of(names->names[i]), ".tsm", &n) && same_name(n, name))
+        if (tsm_file_name_parse(tsm_str_of(names->names[i]), ".tsm", &n) &&
+            tsm_file_name_compare(n, name) == 0)
             return tsm_path_join(dir, names->names[i]);
     }
     return NULL;
@@ -237,7 +228,7 @@ static int check_space(const struct job *j, struct tsm_err *err)
 static bool is_input(const struct tsm_compaction *c, struct tsm_file_name name)
 {
     for (size_t i = 0; i < c->ninputs; i++)
-        if (same_name(c->inputs[i], name))
+        if (tsm_file_name_compare(c->inputs[i], name) == 0)
             return true;
     return false;
 }
@@ -255,7 +246,7 @@ static int open_fences(struct job *j, struct tsm_err *err)
     for (size_t i = 0; i < j->names.n && rc == TSM_OK; i++) {
         struct tsm_file_name name;
         struct tsm_reader *r;
-        if (!tsm_file_name_parse(tsm_str_of(j->names.names[i]), ".tsm", &name) || !is_ordered(name) ||
+        if (!tsm_file_name_parse(tsm_str_of(j->names.names[i]), ".tsm", &name) || tsm_file_name_late(name) ||
             is_input(j->c, name))
             continue;
         char *path = tsm_path_join(j->run->dir, j->names.names[i]);
@@ -346,7 +337,7 @@ static int run_merge(struct job *j, struct tsm_err *err)
         .run = run,
         .inputs = j->inputs,
         .fences = &j->fences,
-        .ordered = is_ordered(j->c->output),
+        .ordered = !tsm_file_name_late(j->c->output),
     };
     char text[TSM_NAME_MAX];
     tsm_file_name_format(text, j->c->output, ".tsm");
