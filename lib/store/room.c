@@ -12,6 +12,7 @@
 enum {
     ASK_MS = 100,
     ASK_BYTES = 16 << 20,
+    ASK_PART = 4,         /* of what was left: a log takes some of it, too */
     HYSTERESIS_PART = 16, /* of the reserve, that must be free besides to end a wait */
     RETRY_WAITS = 25, /* after so many at the most it is tried again, whatever the disk says of its room */
 };
@@ -58,8 +59,10 @@ bool tsm_room_enough(struct tsm_room *r, uint64_t unflushed)
     if (!r->wait)
         return true;
     int64_t now = tsm_monotonic();
+    /* Since it was enough there was something left then. */
     bool recent = r->asked && now - r->asked < ASK_MS * TSM_MSEC && unflushed >= r->unflushed &&
-                  unflushed - r->unflushed < ASK_BYTES;
+                  unflushed - r->unflushed < ASK_BYTES &&
+                  unflushed - r->unflushed < (r->free - r->reserve - r->unflushed) / ASK_PART;
     if (!recent) {
         uint64_t total;
         if (!ask(r, &r->free, &total))

@@ -102,6 +102,11 @@ static void test_enough(void **state)
     tsm_room_init(&r, &disk, "DIR", reserve, NULL, NULL);
     disk_error = 0;
     assert_true(tsm_room_enough(&r, 1000 * MIB));
+    r = make(72 * MIB, 1000 * MIB, reserve); /* little is left: the disk is asked before that is used */
+    assert_true(tsm_room_enough(&r, 0));
+    disk_free = 65 * MIB; /* the log has grown */
+    assert_false(tsm_room_enough(&r, 3 * MIB));
+    assert_int_equal(asked, 2);
 }
 
 /* Asked again once memory holds 16 MiB more or has been written out, not for every batch; and always when there was
