@@ -57,7 +57,7 @@ static void say_result(const struct tsm_inspect *in, const struct tsm_verify_sta
     if (s->faults + s->unreadable == 0)
         tsm_buf_puts(&b, ": sound");
     else
-        add_count(&b, ": ", s->faults, "fault");
+        add_count(&b, "; ", s->faults, "fault"); /* of all, not of the last in the list */
     if (s->unreadable)
         tsm_buf_printf(&b, ", %" PRIu64 " not readable", s->unreadable);
     tsm_inspect_say(in, "%s", tsm_buf_cstr(&b) + 2);

@@ -246,10 +246,12 @@ static int take_values(struct tsm_key_merger *m, const struct tsm_values *v, str
 static int count_inputs(struct tsm_key_merger *m, struct tsm_err *err)
 {
     const struct tsm_shard *s = m->inputs;
-    size_t from = s->places ? s->first[m->key] : 0, to = s->places ? s->first[m->key + 1] : 1;
-    for (size_t i = from; i < to; i++) {
-        const struct tsm_reader *r = s->places ? s->files[s->places[i].file] : s->files[0];
-        size_t key = s->places ? s->places[i].position : m->key, entries = tsm_reader_entries(r, key);
+    struct tsm_place single;
+    size_t nplaces;
+    const struct tsm_place *places = tsm_shard_places(s, m->key, &single, &nplaces);
+    for (size_t i = 0; i < nplaces; i++) {
+        const struct tsm_reader *r = s->files[places[i].file];
+        size_t key = places[i].position, entries = tsm_reader_entries(r, key);
         for (size_t k = 0; k < entries; k++) {
             struct tsm_entry e = tsm_reader_entry(r, key, k);
             size_t points;

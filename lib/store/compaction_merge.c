@@ -53,12 +53,14 @@ struct result {
 static uint64_t bytes_of_key(const struct tsm_shard *s, size_t key)
 {
     uint64_t bytes = 0;
-    size_t from = s->places ? s->first[key] : 0, to = s->places ? s->first[key + 1] : 1;
-    for (size_t i = from; i < to; i++) {
-        const struct tsm_reader *r = s->places ? s->files[s->places[i].file] : s->files[0];
-        size_t number = s->places ? s->places[i].position : key, n = tsm_reader_entries(r, number);
+    struct tsm_place single;
+    size_t nplaces;
+    const struct tsm_place *places = tsm_shard_places(s, key, &single, &nplaces);
+    for (size_t i = 0; i < nplaces; i++) {
+        const struct tsm_reader *r = s->files[places[i].file];
+        size_t n = tsm_reader_entries(r, places[i].position);
         for (size_t k = 0; k < n; k++)
-            bytes += tsm_reader_entry(r, number, k).size;
+            bytes += tsm_reader_entry(r, places[i].position, k).size;
     }
     return bytes;
 }

@@ -78,19 +78,6 @@ void tsm_scan_free(struct tsm_scan *sc)
 
 /* ---- places of a key --------------------------------------------------------------------------- */
 
-/* The places of a key; *single is room for the only one of a key that has no array. */
-static const struct tsm_place *places_of(const struct tsm_shard *s, size_t key, struct tsm_place *single,
-                                         size_t *n)
-{
-    if (s->places) {
-        *n = s->first[key + 1] - s->first[key];
-        return &s->places[s->first[key]];
-    }
-    *single = (struct tsm_place){0, (uint32_t)key};
-    *n = 1;
-    return single;
-}
-
 /* The first of the entries [from, n) of a key that ends at or after t. */
 static size_t first_entry(const struct tsm_reader *r, size_t key, size_t from, size_t n, int64_t t)
 {
@@ -114,7 +101,7 @@ void tsm_key_range(const struct tsm_shard *s, size_t key, int64_t *tmin, int64_t
 {
     struct tsm_place single;
     size_t n;
-    const struct tsm_place *p = places_of(s, key, &single, &n);
+    const struct tsm_place *p = tsm_shard_places(s, key, &single, &n);
     *tmin = INT64_MAX;
     *tmax = INT64_MIN;
     for (size_t i = 0; i < n; i++) {
@@ -139,7 +126,7 @@ size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64
 {
     struct tsm_place single;
     size_t n, blocks = 0;
-    const struct tsm_place *p = places_of(s, key, &single, &n);
+    const struct tsm_place *p = tsm_shard_places(s, key, &single, &n);
     for (size_t i = 0; i < n && tmin <= tmax; i++) {
         if (p[i].file == s->nfiles) {
             const struct tsm_values *v = &s->log->items[p[i].position].values;
@@ -409,7 +396,7 @@ static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, in
 {
     struct tsm_place single;
     size_t n;
-    const struct tsm_place *p = places_of(s, key, &single, &n);
+    const struct tsm_place *p = tsm_shard_places(s, key, &single, &n);
     sc->shard = s;
     sc->tmin = tmin;
     sc->tmax = tmax;

@@ -185,3 +185,15 @@ int tsm_shard_open_files(const struct tsm_fs *fs, char *const *paths, size_t n,
         rc = add_file(s, fs, paths[i], err);
     return finish(s, rc, out, err);
 }
+
+const struct tsm_place *tsm_shard_places(const struct tsm_shard *s, size_t key, struct tsm_place *single,
+                                         size_t *n)
+{
+    if (s->places) {
+        *n = s->first[key + 1] - s->first[key];
+        return &s->places[s->first[key]];
+    }
+    *single = (struct tsm_place){0, (uint32_t)key};
+    *n = 1;
+    return single;
+}

@@ -52,5 +52,8 @@ size_t tsm_shard_seek(const struct tsm_shard *s, struct tsm_str key, bool *found
 /* All keys of this measurement (unescaped) are in [*from, *to). Keys of others may be among them, as
  * measurement cpu$ comes between cpu without tags and cpu with tags. */
 void tsm_shard_measurement(const struct tsm_shard *s, struct tsm_str measurement, size_t *from, size_t *to);
+/* The places of a key, ascending by file; *single is room for the only one of a key that has no array. */
+const struct tsm_place *tsm_shard_places(const struct tsm_shard *s, size_t key, struct tsm_place *single,
+                                         size_t *n);
 
 #endif

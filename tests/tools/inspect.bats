@@ -69,7 +69,7 @@ damage() {
     [ "${#lines[@]}" -eq 2 ]
     [[ ${lines[0]} == "000000001-000000001.tsm: offset 5: block of 'm,t=0#!~#v' from 1970-01-01T00:00:00Z to "*": checksum mismatch" ]]
     [[ ${lines[1]} == *"block of 'm,t=2#!~#v'"*": checksum mismatch" ]]
-    [[ $stderr == *": 2 faults" ]]
+    [[ $stderr == *"; 2 faults" ]]
     first=$output
     run --separate-stderr tsm-inspect verify -q -j 1 000000001-000000001.tsm
     [ "$status" -eq 5 ]
