@@ -280,8 +280,7 @@ static int sync_rejects(void *ctx, struct tsm_err *err)
 static void warn(void *ctx, const char *message)
 {
     (void)ctx; /* called by any thread: one write, and the progress line heals itself */
-    if (!opt.common.quiet)
-        tsm_complain(&program, "warning: %s", message);
+    tsm_complain(&program, "warning: %s", message); /* of damage: also with -q */
 }
 
 /* An interrupted sleep is one that is to end. */

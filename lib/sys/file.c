@@ -13,7 +13,11 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
-enum { WRITE_SIZE = 1 << 20 };
+enum {
+    WRITE_SIZE = 1 << 20,
+    SYNC_SIZE =
+        8 << 20, /* an fsync of somebody else may have to wait for what we have written; this is not much */
+};
 
 static int open_for_writing(const struct tsm_fs *fs, const char *path, int how, struct tsm_file *f,
                             struct tsm_err *err)
@@ -37,6 +41,13 @@ int tsm_file_append(const struct tsm_fs *fs, const char *path, struct tsm_file *
     return open_for_writing(fs, path, O_APPEND, f, err);
 }
 
+static int sync_written(struct tsm_file *f, struct tsm_err *err)
+{
+    f->unsynced = 0;
+    int e = f->special ? 0 : f->fs->fsync(f->fs->ctx, f->fd);
+    return e < 0 ? tsm_err_sys(err, -e, "fsync %s", f->path) : TSM_OK;
+}
+
 static int write_all(struct tsm_file *f, const uint8_t *p, size_t n, struct tsm_err *err)
 {
     while (n) {
@@ -47,8 +58,9 @@ static int write_all(struct tsm_file *f, const uint8_t *p, size_t n, struct tsm_
             return tsm_err_sys(err, w < 0 ? (int)-w : EIO, "write %s", f->path);
         p += w;
         n -= (size_t)w;
+        f->unsynced += (size_t)w;
     }
-    return TSM_OK;
+    return f->unsynced >= SYNC_SIZE ? sync_written(f, err) : TSM_OK;
 }
 
 int tsm_file_write(struct tsm_file *f, const void *p, size_t n, struct tsm_err *err)
@@ -80,12 +92,7 @@ int tsm_file_sync(struct tsm_file *f, struct tsm_err *err)
 {
     int r = write_all(f, f->buf.data, f->buf.len, err);
     tsm_buf_reset(&f->buf);
-    if (r == TSM_OK && !f->special) {
-        int s = f->fs->fsync(f->fs->ctx, f->fd);
-        if (s < 0)
-            r = tsm_err_sys(err, -s, "fsync %s", f->path);
-    }
-    return r;
+    return r == TSM_OK ? sync_written(f, err) : r;
 }
 
 /* Collected bytes, fsync and close; the path is kept. */

@@ -62,6 +62,7 @@ struct tsm_file {
     bool special; /* set after the creation when a user's path is a device or a pipe: no fsync, no unlink */
     char *path;
     uint64_t size;      /* bytes given so far, written or collected */
+    size_t unsynced;    /* bytes written since the last fsync */
     struct tsm_buf buf; /* collected */
 };
 

@@ -193,8 +193,8 @@ def percentiles(latencies):
 
 
 class Beside:
-    """Runs compactions of a directory one after the other as long as it is entered. Each works on a fresh copy of the same files,
-    put back behind the writer's shard, so that there is always something to do."""
+    """Runs compactions of a directory one after the other as long as it is entered. Each works on the same files, in a
+    directory of its own on the same disk (as links: files never change), so that there is always something to do."""
 
     def __init__(self, source, directory):
         self.source, self.directory, self.runs, self.failed = source, directory, 0, None
@@ -205,7 +205,7 @@ class Beside:
         while not self.stop.is_set():
             try:
                 shutil.rmtree(self.directory, ignore_errors=True)
-                shutil.copytree(self.source, self.directory)
+                shutil.copytree(self.source, self.directory, copy_function=os.link)
                 subprocess.run([tool("tsm-compact"), "-q", "-d", self.directory, "--cold", "0"], stdin=subprocess.DEVNULL,
                                check=True, timeout=300)
                 self.runs += 1
