@@ -182,10 +182,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reserve), cmocka_unit_test(test_reserve_of_text),
-        cmocka_unit_test(test_enough),
-        cmocka_unit_test(test_asks_rarely),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_wait_after_failure),
+        cmocka_unit_test(test_enough),  cmocka_unit_test(test_asks_rarely),
+        cmocka_unit_test(test_wait),    cmocka_unit_test(test_wait_after_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
