@@ -25,7 +25,7 @@ from measure import Failed, bytes_below, cpu_of, files_below, run, settle  # noq
 
 INFLUX = os.environ.get("INFLUX", "1") != "0"
 STEP = 600  # seconds between the rows of a device where points come late: a week in all
-LIVE_SECONDS = int(os.environ.get("LIVE_SECONDS", 30))
+LIVE_SECONDS = int(os.environ.get("LIVE_SECONDS", 60))
 LIVE_RATE = 50  # batches of 1,000 rows per second
 MANY = int(os.environ.get("MANY", 1000000))  # series
 
@@ -294,11 +294,11 @@ def measure_many(results, wrong):
     data = os.path.join(WORK, "many.lp")
     generate(data, "--order", "time", devices=MANY, rows=4)
     directory = fresh("many")
-    limit = 256 << 20
-    query = [tool("tsm-query"), "-d", directory, "-b", "bench", "--memory", "256M", "-f", "csv"]
-    results.table("%d series, --memory 256M" % MANY, ["", "wall time", "peak memory", "limit"])
-    peak(results, "tsm-ingest", [tool("tsm-ingest"), "-q", "-d", directory, "-b", "bench", "--memory", "256M", data], limit)
-    peak(results, "tsm-compact", [tool("tsm-compact"), "-q", "-d", directory, "--cold", "0", "--memory", "256M"], limit)
+    limit = 512 << 20
+    query = [tool("tsm-query"), "-d", directory, "-b", "bench", "--memory", "512M", "-f", "csv"]
+    results.table("%d series, --memory 512M" % MANY, ["", "wall time", "peak memory", "limit"])
+    peak(results, "tsm-ingest", [tool("tsm-ingest"), "-q", "-d", directory, "-b", "bench", "--memory", "512M", data], limit)
+    peak(results, "tsm-compact", [tool("tsm-compact"), "-q", "-d", directory, "--cold", "0", "--memory", "512M"], limit)
     peak(results, "tsm-query, mean by devgroup", query + ["SELECT mean(humidity) FROM devices GROUP BY devgroup"], limit)
     peak(results, "tsm-query, count by *", query + ["SELECT count(humidity) FROM devices GROUP BY *"], limit)
 
