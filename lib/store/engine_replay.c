@@ -22,6 +22,7 @@ struct replay {
     bool *damaged;                 /* by segment */
     const char *path;              /* of the segment in hand */
     uint64_t offset;               /* of the record in hand */
+    struct tsm_wal_order order;
     struct tsm_points points;
 };
 
@@ -106,6 +107,10 @@ static int replay_segment(struct replay *r, size_t i, struct tsm_err *err)
         return rc;
     struct tsm_wal_reader reader = {.p = m.data, .len = m.size};
     for (int next; rc == TSM_OK && (next = tsm_wal_next(&reader, &record, &cause)) != TSM_ENOTFOUND;) {
+        if (next == TSM_ECORRUPT)
+            tsm_wal_order_damage(&r->order);
+        if (next == TSM_OK && tsm_wal_order_next(&r->order, record.sequence, &cause) != TSM_OK)
+            warn(r, "%s: %s", cause.msg);
         if (next == TSM_OK)
             next = rc = replay_record(r, &record, &cause);
         if (next == TSM_ECORRUPT) { /* it loses only itself */

@@ -213,6 +213,27 @@ json() {
     [ "$(segments)" -eq 0 ]
 }
 
+@test "a record that is missing between others is told, and the others are replayed" {
+    start
+    for i in 0 1 2; do
+        lines 10 $((10 * i)) >&7
+        until_true counts $((10 * i + 10))
+    done
+    killed
+    segment=$(find data/wal -name '*.log')
+    python3 - "$segment" <<'END' # without the record in the middle; 36 bytes of header, the length of the rest at byte 12
+import struct, sys
+old = open(sys.argv[1], "rb").read()
+first = 36 + struct.unpack_from(">I", old, 12)[0]
+second = 36 + struct.unpack_from(">I", old, first + 12)[0]
+open(sys.argv[1], "wb").write(old[:first] + old[first + second:])
+END
+    run -0 --separate-stderr tsm-ingest -q /dev/null
+    echo "$stderr"
+    [[ $stderr == *"warning: "*"000000001.log: 1 record is missing before sequence 3"* ]]
+    counts 20
+}
+
 @test "a second writer gets 75 and the holder's name, whatever it reads" {
     start
     lines 10 >&7
