@@ -91,7 +91,7 @@ int tsm_engine_wal_sync(struct tsm_engine *e, struct tsm_err *err)
     if (!e->wal.unsynced_since)
         return TSM_OK;
     for (size_t i = 0; i < e->nshards && rc == TSM_OK; i++) {
-        if (!e->shards[i]->wal || tsm_shard_wal_unsynced(e->shards[i]->wal) == 0)
+        if (!e->shards[i]->wal || tsm_shard_wal_synced(e->shards[i]->wal))
             continue;
         rc = tsm_shard_wal_sync(e->shards[i]->wal, err);
         e->stats.log_syncs++;

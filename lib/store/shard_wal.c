@@ -464,14 +464,12 @@ int tsm_shard_wal_sync(struct tsm_shard_wal *w, struct tsm_err *err)
     return rc;
 }
 
-uint64_t tsm_shard_wal_unsynced(struct tsm_shard_wal *w)
+bool tsm_shard_wal_synced(struct tsm_shard_wal *w)
 {
     pthread_mutex_lock(&w->mutex);
-    uint64_t bytes = w->tail.unsynced;
-    for (size_t i = 0; i < w->nold; i++)
-        bytes += w->old[i].unsynced;
+    bool synced = w->tail.unsynced == 0 && w->nold == 0 && !w->new_names && !w->failed;
     pthread_mutex_unlock(&w->mutex);
-    return bytes;
+    return synced;
 }
 
 uint64_t tsm_shard_wal_last_size(const struct tsm_shard_wal *w)

@@ -44,7 +44,8 @@ int tsm_shard_wal_append(struct tsm_shard_wal *w, struct tsm_str payload, tsm_wa
                          void *ctx, struct tsm_err *err);
 /* fsyncs what has been appended since the last time. */
 int tsm_shard_wal_sync(struct tsm_shard_wal *w, struct tsm_err *err);
-uint64_t tsm_shard_wal_unsynced(struct tsm_shard_wal *w); /* bytes */
+/* Whether there is nothing for it to do; false for good once it has failed. */
+bool tsm_shard_wal_synced(struct tsm_shard_wal *w);
 uint64_t
 tsm_shard_wal_last_size(const struct tsm_shard_wal *w); /* bytes of the record that was appended last */
 
