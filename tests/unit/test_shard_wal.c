@@ -239,6 +239,28 @@ static void test_large_segments(void **state)
     tsm_buf_release(&payload);
 }
 
+/* A failed fsync, of the segment or of the folder that names it, is never forgotten: what it was for is not durable. */
+static void test_failed_sync(void **state)
+{
+    (void)state;
+    for (long which = 1; which <= 2; which++) {
+        struct tsm_shard_wal *w;
+        struct faulty_fs f;
+        faulty_fs_init(&f);
+        f.kinds = FAULTY_FSYNC;
+        check(tsm_shard_wal_open(&f.fs, dir, &w, err));
+        append(w, "a");
+        f.calls = 0;
+        f.fail_at = which;
+        assert_int_equal(tsm_shard_wal_sync(w, err), TSM_EIO);
+        for (int again = 0; again < 3; again++) {
+            assert_false(tsm_shard_wal_synced(w));
+            assert_int_equal(tsm_shard_wal_sync(w, err), TSM_EIO);
+        }
+        tsm_shard_wal_close(w);
+    }
+}
+
 /* A segment is durable before the memtable it belongs to gets into files. */
 static void test_sync_of_frozen_segments(void **state)
 {
@@ -535,6 +557,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_segments, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_large_segments, make_dir, remove_temp),
+        cmocka_unit_test_setup_teardown(test_failed_sync, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_sync_of_frozen_segments, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_deletes_beside_a_writer, make_dir, remove_temp),
         cmocka_unit_test_setup_teardown(test_deletes_between_freeze_and_flush, make_dir, remove_temp),
