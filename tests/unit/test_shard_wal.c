@@ -246,16 +246,17 @@ static void test_failed_sync(void **state)
     for (long which = 1; which <= 2; which++) {
         struct tsm_shard_wal *w;
         struct faulty_fs f;
+        struct tsm_err failure;
         faulty_fs_init(&f);
         f.kinds = FAULTY_FSYNC;
         check(tsm_shard_wal_open(&f.fs, dir, &w, err));
         append(w, "a");
         f.calls = 0;
         f.fail_at = which;
-        assert_int_equal(tsm_shard_wal_sync(w, err), TSM_EIO);
+        assert_int_equal(tsm_shard_wal_sync(w, &failure), TSM_EIO);
         for (int again = 0; again < 3; again++) {
             assert_false(tsm_shard_wal_synced(w));
-            assert_int_equal(tsm_shard_wal_sync(w, err), TSM_EIO);
+            assert_int_equal(tsm_shard_wal_sync(w, &failure), TSM_EIO);
         }
         tsm_shard_wal_close(w);
     }
