@@ -307,6 +307,19 @@ struct tsm_entry tsm_reader_entry(const struct tsm_reader *r, size_t i, size_t e
     return get_entry(record_of(r, i) + 3 + entry * TSM_ENTRY_SIZE);
 }
 
+size_t tsm_reader_entry_at(const struct tsm_reader *r, size_t i, size_t from, int64_t t)
+{
+    size_t to = tsm_reader_entries(r, i);
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (tsm_reader_entry(r, i, middle).tmax < t)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
 size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *found)
 {
     size_t from = 0, to = r->nkeys;

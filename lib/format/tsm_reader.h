@@ -52,6 +52,8 @@ struct tsm_str tsm_reader_key(const struct tsm_reader *r, size_t i); /* points i
 enum tsm_type tsm_reader_type(const struct tsm_reader *r, size_t i);
 size_t tsm_reader_entries(const struct tsm_reader *r, size_t i); /* number of entries of key i, at least 1 */
 struct tsm_entry tsm_reader_entry(const struct tsm_reader *r, size_t i, size_t entry);
+/* The first of the entries of key i, from `from` on, that ends at or after t; their number when none does. */
+size_t tsm_reader_entry_at(const struct tsm_reader *r, size_t i, size_t from, int64_t t);
 /* Index of the first key >= key (nkeys when none); *found when it is equal. */
 size_t tsm_reader_seek(const struct tsm_reader *r, struct tsm_str key, bool *found);
 

@@ -28,19 +28,6 @@ void tsm_fence_walk_release(struct tsm_fence_walk *w)
     *w = (struct tsm_fence_walk){0};
 }
 
-size_t tsm_first_entry_at(const struct tsm_reader *r, size_t key, int64_t t)
-{
-    size_t from = 0, to = tsm_reader_entries(r, key);
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-        if (tsm_reader_entry(r, key, middle).tmax < t)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from;
-}
-
 /* The first key >= key at or behind `at`, searched by doubling steps: it is mostly near. */
 static size_t seek_from(const struct tsm_reader *r, size_t at, struct tsm_str key)
 {
@@ -92,7 +79,7 @@ const struct tsm_reader *tsm_fence_find(struct tsm_fence_walk *w, struct tsm_str
     size_t files = fences_of(w, key);
     for (size_t i = 0; i < files; i++) {
         const struct tsm_fence *f = &w->with[i];
-        size_t n = tsm_first_entry_at(f->file, f->key, tmin);
+        size_t n = tsm_reader_entry_at(f->file, f->key, 0, tmin);
         if (n == tsm_reader_entries(f->file, f->key))
             continue;
         *e = tsm_reader_entry(f->file, f->key, n);
@@ -108,7 +95,7 @@ bool tsm_fence_next(struct tsm_fence_walk *w, struct tsm_str key, int64_t t, int
     bool found = false;
     for (size_t i = 0; i < files; i++) {
         const struct tsm_fence *f = &w->with[i];
-        size_t n = tsm_first_entry_at(f->file, f->key, t), entries = tsm_reader_entries(f->file, f->key);
+        size_t n = tsm_reader_entry_at(f->file, f->key, 0, t), entries = tsm_reader_entries(f->file, f->key);
         if (n < entries && tsm_reader_entry(f->file, f->key, n).tmin <= t)
             n++;
         if (n == entries)

@@ -39,7 +39,4 @@ const struct tsm_reader *tsm_fence_find(struct tsm_fence_walk *w, struct tsm_str
  * files may.) */
 bool tsm_fence_next(struct tsm_fence_walk *w, struct tsm_str key, int64_t t, int64_t *begin);
 
-/* The number of the first of the blocks of a key that ends at or after t; the number of blocks when there is none. */
-size_t tsm_first_entry_at(const struct tsm_reader *r, size_t key, int64_t t);
-
 #endif

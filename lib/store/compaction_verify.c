@@ -99,7 +99,7 @@ static bool inputs_had(const struct tsm_shard *s, struct tsm_str key, int64_t tm
         size_t k = tsm_reader_seek(r, key, &found);
         if (!found)
             continue;
-        size_t n = tsm_first_entry_at(r, k, tmin);
+        size_t n = tsm_reader_entry_at(r, k, 0, tmin);
         if (n < tsm_reader_entries(r, k) && tsm_reader_entry(r, k, n).tmin <= tmax)
             return true;
     }

@@ -78,19 +78,6 @@ void tsm_scan_free(struct tsm_scan *sc)
 
 /* ---- places of a key --------------------------------------------------------------------------- */
 
-/* The first of the entries [from, n) of a key that ends at or after t. */
-static size_t first_entry(const struct tsm_reader *r, size_t key, size_t from, size_t n, int64_t t)
-{
-    while (from < n) {
-        size_t middle = from + (n - from) / 2;
-        if (tsm_reader_entry(r, key, middle).tmax < t)
-            from = middle + 1;
-        else
-            n = middle;
-    }
-    return from;
-}
-
 /* The first index whose time is > t. */
 static size_t upper_bound(const struct tsm_values *c, int64_t t)
 {
@@ -136,8 +123,8 @@ size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64
         }
         const struct tsm_reader *r = s->files[p[i].file];
         size_t entries = tsm_reader_entries(r, p[i].position);
-        size_t from = first_entry(r, p[i].position, 0, entries, tmin);
-        size_t to = first_entry(r, p[i].position, from, entries, tmax);
+        size_t from = tsm_reader_entry_at(r, p[i].position, 0, tmin);
+        size_t to = tsm_reader_entry_at(r, p[i].position, from, tmax);
         if (to < entries && tsm_reader_entry(r, p[i].position, to).tmin <= tmax)
             to++;
         blocks += to - from;
@@ -225,7 +212,7 @@ static bool open_cursor(struct tsm_scan *sc, struct cursor *c, struct tsm_place 
         tsm_tombstones_find(&c->r->tombstones, tsm_reader_key(c->r, c->key), &c->dead_from, &c->dead_to);
     size_t entry = 0;
     if (tsm_reader_entry(c->r, c->key, 0).tmax < sc->tmin)
-        entry = first_entry(c->r, c->key, 1, c->entries, sc->tmin);
+        entry = tsm_reader_entry_at(c->r, c->key, 1, sc->tmin);
     return go_to(sc, c, entry);
 }
 
