@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "cli/options.h"
-#include "cli/result_writer.h"
+#include "result/writer.h"
 #include "query/query.h"
 #include "base/banned.h"
 

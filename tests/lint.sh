@@ -43,11 +43,11 @@ scripts() {
     shellcheck -x -e SC1091 "${shell_files[@]}"
 }
 
-# Includes run one way: base < sys, codec < format < store < query < net < cluster; cli above query; cmd on top.
+# Includes run one way: base < sys, codec < format < store < query < result < net < cluster; cli above; cmd on top.
 layers() {
     git grep -nE '^#include "[a-z]+/[a-z0-9_]+\.h"' -- 'lib/*.c' 'lib/*.h' | awk -F'[:"]' '
         BEGIN {
-            n = split("base sys format store query net cluster cli", order, " ")
+            n = split("base sys format store query result net cluster cli", order, " ")
             for (i = 1; i <= n; i++) rank[order[i]] = i
             rank["codec"] = rank["sys"]
         }

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "cli/options.h"
-#include "cli/output.h"
+#include "result/output.h"
 #include "cli/progress.h"
 #include "store/compaction_plan.h"
 #include "store/compaction_run.h"

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "cli/list_json.h"
-#include "cli/result_writer.h"
+#include "result/writer.h"
 #include "base/banned.h"
 
 static void report_damage(void *ctx, const char *message)

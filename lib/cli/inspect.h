@@ -6,7 +6,7 @@
 #define TSM_CLI_INSPECT_H
 
 #include "cli/options.h"
-#include "cli/output.h"
+#include "result/output.h"
 #include "store/sources.h"
 
 struct tsm_inspect {

@@ -2,7 +2,7 @@
 #include "cli/list_json.h"
 
 #include "base/alloc.h"
-#include "cli/cell_text.h"
+#include "result/cell_text.h"
 #include "base/banned.h"
 
 struct list_json {

@@ -5,7 +5,7 @@
 #ifndef TSM_CLI_LIST_JSON_H
 #define TSM_CLI_LIST_JSON_H
 
-#include "cli/output.h"
+#include "result/output.h"
 #include "query/sink.h"
 
 /* single: name of the list that is an object, or NULL. The writer borrows out. */

@@ -6,14 +6,17 @@
 #ifndef TSM_QUERY_QUERY_H
 #define TSM_QUERY_QUERY_H
 
+#include "query/backend.h"
+#include "query/control.h"
 #include "query/sink.h"
-#include "store/shard.h"
+#include "query/tasks.h"
 #include "sys/fs.h"
 
 struct tsm_query_options {
     const struct tsm_fs *fs;
-    const char *dir;    /* data directory; NULL with files */
-    char *const *files; /* loose TSM files, queried as one shard of database "" */
+    const char *dir;                   /* data directory; NULL with files or a backend */
+    const struct tsm_backend *backend; /* NULL: the directory's, or the files */
+    char *const *files;                /* loose TSM files, queried as one shard of database "" */
     size_t nfiles;
     struct tsm_str database; /* may be empty */
     struct tsm_str rp;       /* empty: the default */
@@ -21,6 +24,16 @@ struct tsm_query_options {
     unsigned jobs;
     size_t memory; /* limit in bytes; a query that needs more fails with TSM_ELIMIT */
     struct tsm_damage damage;
+    struct tsm_query_control *control; /* NULL: no limits */
+    struct tsm_tasks *tasks;           /* NULL: SHOW QUERIES is empty */
+    uint64_t task;                     /* the query's own number there */
+    bool authenticate;                 /* statements are allowed by the privileges of: */
+    struct tsm_str user;               /* who has logged in; empty: nobody */
+    bool read_only; /* GET: statements that change something are refused with influxd's text */
+    /* SHOW STATS and SHOW DIAGNOSTICS of a daemon: gives series to the sink. NULL: those of a process without one. */
+    int (*stats)(void *ctx, struct tsm_str module, bool diagnostics, struct tsm_sink *sink,
+                 struct tsm_err *err);
+    void *stats_ctx;
 };
 
 /*

@@ -1,6 +1,6 @@
 /*
  * query/sink.h: where the answer of a query goes, row batch by row batch: result writers implement it
- * (cli/result_writer.h), the executor, SHOW and DDL fill it.
+ * (result/writer.h), the executor, SHOW and DDL fill it.
  *
  *   statement_begin (series_begin rows* series_end)* statement_end   for every statement, in order
  *

@@ -10,7 +10,10 @@
 #define TSM_STORE_ENGINE_H
 
 #include "format/line.h"
+#include "format/meta_db.h"
+#include "store/delete.h"
 #include "store/room.h"
+#include "store/shard.h"
 #include "sys/fs.h"
 
 struct tsm_engine;
@@ -75,6 +78,51 @@ int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err);
  * larger one. Batches that were written later may be durable before. Called by the thread that writes. */
 uint64_t tsm_engine_mark(const struct tsm_engine *e);
 uint64_t tsm_engine_durable(struct tsm_engine *e);
+
+/* ---- for a daemon: many databases, reading beside the writer ---- */
+
+/* A database's policy that points go to. */
+struct tsm_engine_policy;
+
+/* The policy of that name, rp empty: the default. TSM_EQUERY with influxd's text when there is none. The result is valid
+ * until the next change of meta.db. By the thread that writes, as all below unless they say otherwise. */
+int tsm_engine_policy(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp,
+                      struct tsm_engine_policy **policy, struct tsm_err *err);
+/* As tsm_engine_write(), into a policy. */
+int tsm_engine_write_to(struct tsm_engine *e, struct tsm_engine_policy *policy,
+                        const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
+                        struct tsm_err *err);
+/* Begins to take what has been written so far into files, and does not wait. */
+int tsm_engine_flush(struct tsm_engine *e, struct tsm_err *err);
+/* Waits until everything up to mark is in files, or a flush has failed. Any thread. */
+int tsm_engine_wait_flushed(struct tsm_engine *e, uint64_t mark, struct tsm_err *err);
+/* Whether a write would have to wait for a flush now. Any thread. */
+bool tsm_engine_is_busy(struct tsm_engine *e);
+
+/* A copy of meta.db, the caller's. Any thread. */
+int tsm_engine_meta(struct tsm_engine *e, struct tsm_meta *m, struct tsm_err *err);
+/* Calls change with meta.db, and makes what it changed durable. When change or the disk fails nothing has changed. */
+int tsm_engine_change_meta(struct tsm_engine *e,
+                           int (*change)(void *ctx, struct tsm_meta *m, struct tsm_err *err), void *ctx,
+                           struct tsm_err *err);
+/* Removes what memory and disk hold of a database, a policy (rp not empty) or one shard (not 0) that meta.db has no longer. */
+int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                    struct tsm_err *err);
+/* Deletes values of a shard, in memory and in files. The engine fills in fs, dir and wal of d. */
+int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                      struct tsm_delete *d, struct tsm_err *err);
+
+/*
+ * A shard as it is now, with what is not in files yet, for reading by any thread. It is a snapshot: rows that are written
+ * later are not seen, and a row is seen as a whole or not at all. TSM_ENOTFOUND when there is no such folder and nothing in
+ * memory. What has been opened is kept for the next who asks; that another process changed the folder (a compaction) is noticed.
+ * Any thread; give it back with tsm_engine_release_shard().
+ */
+int tsm_engine_read_shard(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                          const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);
+void tsm_engine_release_shard(struct tsm_engine *e, struct tsm_shard *s);
+
+/* ---- */
 
 /* The retention policy that points go to. */
 struct tsm_str tsm_engine_rp(const struct tsm_engine *e);

@@ -15,7 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
-#include "cli/result_writer.h"
+#include "result/writer.h"
 #include "faulty_fs.h"
 #include "format/tombstone.h"
 #include "query/query.h"

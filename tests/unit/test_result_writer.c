@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
-#include "cli/result_writer.h"
+#include "result/writer.h"
 
 /* ---- a sink that collects --------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
-#include "cli/result_writer.h"
+#include "result/writer.h"
 #include "format/line.h"
 #include "query/query.h"
 #include "store/engine.h"

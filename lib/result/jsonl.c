@@ -1,12 +1,12 @@
 /*
- * cli/result_jsonl.c: one JSON object a row:
+ * result/jsonl.c: one JSON object a row:
  *
  *   {"name":"cpu","tags":{"host":"a"},"time":"2020-01-01T00:00:00Z","value":1}
  *
  * Tags are those of GROUP BY. A column that is itself called name or tags takes the place of that member.
  */
 #include "base/alloc.h"
-#include "cli/result_impl.h"
+#include "result/impl.h"
 
 #include "base/banned.h"
 

@@ -1,10 +1,10 @@
 /*
- * cli/result_writer.h: result writers: the forms in which a query's answer is printed.
+ * result/writer.h: result writers: the forms in which a query's answer is printed.
  */
-#ifndef TSM_CLI_RESULT_WRITER_H
-#define TSM_CLI_RESULT_WRITER_H
+#ifndef TSM_RESULT_WRITER_H
+#define TSM_RESULT_WRITER_H
 
-#include "cli/output.h"
+#include "result/output.h"
 #include "query/sink.h"
 
 enum tsm_format {

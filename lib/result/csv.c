@@ -1,5 +1,5 @@
 /*
- * cli/result_csv.c: CSV (RFC 4180, "\n" ends a line) and TSV (\t, \n, \r and \\ escaped).
+ * result/csv.c: CSV (RFC 4180, "\n" ends a line) and TSV (\t, \n, \r and \\ escaped).
  *
  * Columns: name (the measurement) when the query can have several, the tags of GROUP BY, then those of the
  * result. A header line comes before the first row of a statement and wherever the columns change, after an
@@ -9,7 +9,7 @@
  * several threads at once, each with a layout of its own.
  */
 #include "base/alloc.h"
-#include "cli/result_impl.h"
+#include "result/impl.h"
 
 #include "base/banned.h"
 

@@ -1,6 +1,6 @@
-/* cli/result_writer.c: choosing a result writer by its format. */
+/* result/writer.c: choosing a result writer by its format. */
 #include "base/alloc.h"
-#include "cli/result_impl.h"
+#include "result/impl.h"
 
 #include "base/banned.h"
 

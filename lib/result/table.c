@@ -1,9 +1,9 @@
 /*
- * cli/result_table.c: aligned columns for people. Rows are collected in windows of a bounded size; the widths
+ * result/table.c: aligned columns for people. Rows are collected in windows of a bounded size; the widths
  * are those of the window, never less than those of the window before, so a long answer flows.
  */
 #include "base/alloc.h"
-#include "cli/result_impl.h"
+#include "result/impl.h"
 
 #include "base/banned.h"
 

@@ -1,9 +1,9 @@
-/* cli/result_impl.h: what the result writers share; for result_*.c only. */
-#ifndef TSM_CLI_RESULT_IMPL_H
-#define TSM_CLI_RESULT_IMPL_H
+/* result/impl.h: what the result writers share, for the files of this folder alone. */
+#ifndef TSM_RESULT_IMPL_H
+#define TSM_RESULT_IMPL_H
 
-#include "cli/cell_text.h"
-#include "cli/result_writer.h"
+#include "result/cell_text.h"
+#include "result/writer.h"
 
 struct tsm_result_writer {
     struct tsm_sink sink; /* first: a sink is its writer */

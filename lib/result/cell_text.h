@@ -1,8 +1,8 @@
 /*
- * cli/cell_text.h: the text of a result's values, for the writers that put one beside the other.
+ * result/cell_text.h: the text of a result's values, for the writers that put one beside the other.
  */
-#ifndef TSM_CLI_CELL_TEXT_H
-#define TSM_CLI_CELL_TEXT_H
+#ifndef TSM_RESULT_CELL_TEXT_H
+#define TSM_RESULT_CELL_TEXT_H
 
 #include <math.h>
 

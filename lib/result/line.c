@@ -1,12 +1,12 @@
 /*
- * cli/result_line.c: line protocol, to be ingested again.
+ * result/line.c: line protocol, to be ingested again.
  *
  * The tags of GROUP BY and columns that are tags become tags, the time column the timestamp in nanoseconds,
  * all others fields. A row without any field gives no line. An answer without a time column cannot be written
  * so.
  */
 #include "base/alloc.h"
-#include "cli/result_impl.h"
+#include "result/impl.h"
 #include "format/line.h"
 
 #include "base/banned.h"

@@ -1,12 +1,12 @@
 /*
- * cli/result_json.c: the answer as influxd's /query gives it, byte for byte:
+ * result/json.c: the answer as influxd's /query gives it, byte for byte:
  *
  *   {"results":[{"statement_id":0,"series":[{"name":"m","tags":{"a":"b"},"columns":["time"],"values":[[0]]}]}]}
  *
  * With pretty, the same indented by four spaces a level. Members without content are left out, as in Go.
  */
 #include "base/alloc.h"
-#include "cli/result_impl.h"
+#include "result/impl.h"
 
 #include "base/banned.h"
 

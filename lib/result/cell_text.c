@@ -1,5 +1,5 @@
-/* cli/cell_text.c: values to text. */
-#include "cli/cell_text.h"
+/* result/cell_text.c: values to text. */
+#include "result/cell_text.h"
 
 #include "base/utf8.h"
 

@@ -1,0 +1,30 @@
+/*
+ * query/change.h: a statement that changes something (databases, policies, users, continuous queries, subscriptions; DELETE and
+ * the DROPs), taken apart so that it has the same effect wherever and however often it is carried out: the clock and the salt
+ * of a password are in it. It is what stands in a raft entry.
+ */
+#ifndef TSM_QUERY_CHANGE_H
+#define TSM_QUERY_CHANGE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct tsm_change {
+    struct tsm_str text;     /* one statement of InfluxQL; a password in it is "[REDACTED]" */
+    struct tsm_str database; /* the query's, for statements without one */
+    int64_t now;
+    struct tsm_str hash; /* bcrypt of the password of CREATE USER and SET PASSWORD; else empty */
+};
+
+/* The change as bytes, and back (texts borrow from p). TSM_ECORRUPT. */
+void tsm_change_encode(const struct tsm_change *c, struct tsm_buf *out);
+int tsm_change_decode(const uint8_t *p, size_t len, struct tsm_change *c, struct tsm_err *err);
+
+struct tsm_engine;
+
+/* Carries a change out on an open engine (store/engine.h), by the thread that writes to it: changes its meta.db durably, then
+ * removes files and what is in memory. Done twice it does the same as once. TSM_EQUERY with influxd's text when the
+ * statement is refused: then nothing has changed, and it is refused again when it is done again on the same state. */
+int tsm_change_apply(struct tsm_engine *e, const struct tsm_change *c, struct tsm_err *err);
+
+#endif

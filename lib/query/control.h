@@ -1,0 +1,32 @@
+/*
+ * query/control.h: a query that is running: who asked, what it may use up, and the way to end it from outside.
+ *
+ * One is made per query by whoever runs it (tsm_query_options.control) and read by the executor's threads. The limits are
+ * influxd's [coordinator] settings, with its error texts.
+ */
+#ifndef TSM_QUERY_CONTROL_H
+#define TSM_QUERY_CONTROL_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum tsm_query_end { TSM_END_NONE, TSM_END_KILLED, TSM_END_TIMEOUT, TSM_END_GONE /* the client */ };
+
+struct tsm_query_control {
+    atomic_int end;       /* enum tsm_query_end: as soon as it is not 0 the query fails */
+    int64_t deadline;     /* monotonic nanoseconds; 0: none */
+    uint64_t max_points;  /* values that a SELECT may read; 0: all (max-select-point) */
+    uint64_t max_series;  /* max-select-series */
+    uint64_t max_buckets; /* intervals of GROUP BY time(): max-select-buckets */
+    atomic_ullong points; /* read so far */
+};
+
+/* Called by the executor every few thousand values; n more have been read. TSM_EQUERY with influxd's text
+ * ("query interrupted", "query-timeout limit exceeded", "max-select-point limit exceeded: (%d/%d)") when the query is to end. NULL
+ * is allowed. */
+int tsm_control_check(struct tsm_query_control *c, uint64_t n, struct tsm_err *err);
+
+#endif
