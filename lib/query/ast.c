@@ -94,3 +94,26 @@ void tsm_expr_walk(const struct tsm_expr *e, bool (*visit)(void *ctx, const stru
         break;
     }
 }
+
+static bool several_sources(const struct tsm_source *sources, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sources[i].regex || (sources[i].subquery && several_sources(sources[i].subquery->sources,
+                                                                        sources[i].subquery->nsources)))
+            return true;
+    return n != 1;
+}
+
+bool tsm_statement_several(const struct tsm_statement *st)
+{
+    switch (st->kind) {
+    case TSM_STATEMENT_SELECT:
+        return several_sources(st->u.select->sources, st->u.select->nsources);
+    case TSM_STATEMENT_SHOW_TAG_KEYS:
+    case TSM_STATEMENT_SHOW_TAG_VALUES:
+    case TSM_STATEMENT_SHOW_FIELD_KEYS:
+        return several_sources(st->u.show.sources, st->u.show.nsources);
+    default:
+        return false;
+    }
+}

@@ -196,6 +196,9 @@ struct tsm_ast {
 
 void tsm_ast_release(struct tsm_ast *ast);
 
+/* Whether the statement's text allows series of different measurements in its answer. */
+bool tsm_statement_several(const struct tsm_statement *st);
+
 /* print.c: text as influxql's String() gives it. */
 void tsm_expr_print(struct tsm_buf *out, const struct tsm_expr *e);
 void tsm_source_print(struct tsm_buf *out, const struct tsm_source *s);

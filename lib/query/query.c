@@ -61,30 +61,6 @@ static int on_statement_end(struct tsm_sink *s, const char *error, struct tsm_er
     return note(c, c->to->statement_end(c->to, error, err));
 }
 
-static bool several_sources(const struct tsm_source *sources, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (sources[i].regex || (sources[i].subquery && several_sources(sources[i].subquery->sources,
-                                                                        sources[i].subquery->nsources)))
-            return true;
-    return n != 1;
-}
-
-/* Does the statement's text allow series of different measurements? */
-static bool several_names(const struct tsm_statement *st)
-{
-    switch (st->kind) {
-    case TSM_STATEMENT_SELECT:
-        return several_sources(st->u.select->sources, st->u.select->nsources);
-    case TSM_STATEMENT_SHOW_TAG_KEYS:
-    case TSM_STATEMENT_SHOW_TAG_VALUES:
-    case TSM_STATEMENT_SHOW_FIELD_KEYS:
-        return several_sources(st->u.show.sources, st->u.show.nsources);
-    default:
-        return false;
-    }
-}
-
 /* influxd keeps the names of its internal sources for itself. */
 static int check_sources(const struct tsm_select *s, struct tsm_err *err)
 {
@@ -166,7 +142,7 @@ static int run_all(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct co
         int rc = c->base.statement_begin(&c->base, (unsigned)i, err);
         if (rc != TSM_OK)
             return rc;
-        c->several = several_names(st);
+        c->several = tsm_statement_several(st);
         rc = run_statement(q, st, &c->base, &cause);
         if (rc == TSM_OK) {
             rc = c->base.statement_end(&c->base, NULL, err);
