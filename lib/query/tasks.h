@@ -22,16 +22,17 @@ struct tsm_task_view {
     bool killed;
 };
 
-/* Adds a query (texts are copied), *id from 1 on. TSM_EQUERY "max-concurrent-queries limit exceeded(%d, %d)". control stays in place
- * until tsm_tasks_remove(). */
+/* Adds a query (texts are copied), *id from 1 on. TSM_EQUERY "max-concurrent-queries limit exceeded(%d, %d)". "query engine
+ * shutdown" after tsm_tasks_kill_all(). control stays in place until tsm_tasks_remove(). */
 int tsm_tasks_add(struct tsm_tasks *t, struct tsm_str query, struct tsm_str database,
                   struct tsm_query_control *control, uint64_t *id, struct tsm_err *err);
 void tsm_tasks_remove(struct tsm_tasks *t, uint64_t id);
-/* TSM_EQUERY "no such query id: %d". */
+/* TSM_EQUERY "no such query id: %d", "already killed". */
 int tsm_tasks_kill(struct tsm_tasks *t, uint64_t id, struct tsm_err *err);
 /* Calls each for every task, ascending by id, with the table locked. */
 void tsm_tasks_each(struct tsm_tasks *t, void (*each)(void *ctx, const struct tsm_task_view *v), void *ctx);
-/* SIGTERM: all queries end. */
+uint64_t tsm_tasks_count(struct tsm_tasks *t);
+/* SIGTERM: all queries end, and none begins. */
 void tsm_tasks_kill_all(struct tsm_tasks *t);
 
 #endif
