@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "cli/options.h"
+#include "cli/server.h"
+#include "net/remote_query.h"
 #include "result/writer.h"
 #include "query/query.h"
 #include "base/banned.h"
@@ -23,6 +25,9 @@ static const struct tsm_option options[] = {
     TSM_OPT_DATA(&common),
     TSM_OPT_DB(&common),
     TSM_OPT_RP(&common),
+    TSM_OPT_HOST(&common),
+    TSM_OPT_USER(&common),
+    TSM_OPT_INSECURE(&common),
     {'f', "format", TSM_OPT_CHOICE, "NAME", "output format (default: table on a terminal, else csv)",
      "table csv tsv json jsonl line", NULL, &given.format},
     {0, "precision", TSM_OPT_CHOICE, "UNIT", "times as RFC 3339 or as a number of UNIT since 1970",
@@ -47,7 +52,7 @@ static const struct tsm_option options[] = {
 static const struct tsm_program program = {
     .name = "tsm-query",
     .synopsis = "[OPTION]... 'QUERY' [FILE.tsm]...",
-    .summary = "Answer InfluxQL from a data directory, or from the TSM files given.",
+    .summary = "Answer InfluxQL from a data directory, from the TSM files given, or by asking a server.",
     .details =
         "QUERY holds one or more statements separated by ';'; '-' reads it from standard input.\n"
         "\n"
@@ -56,9 +61,10 @@ static const struct tsm_program program = {
         "  tsm-query -b db -f csv 'SELECT * FROM cpu' | mlr --icsv --opprint stats1 -a p99 -f usage -g host\n"
         "  tsm-query -b db -f line 'SELECT * FROM cpu' | tsm-ingest -b copy\n"
         "  tsm-query 'SHOW MEASUREMENTS' 000000001-000000001.tsm\n"
+        "  tsm-query -H http://127.0.0.1:8086 -b db 'SELECT last(usage) FROM cpu GROUP BY host'\n"
         "\n"
         "exit status: 0 done, 1 failed, 2 wrong usage or syntax, 4 no row (only with -e), 5 damage found,\n"
-        "75 the directory is locked\n",
+        "75 the directory is locked, or the server does not answer\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &common,
@@ -134,6 +140,19 @@ static void choose_format(struct run *r)
     r->result.header = !given.no_header;
 }
 
+/* Asks a server. */
+static int run_remote(struct run *r, struct tsm_client *client, struct tsm_str text, struct tsm_sink *sink,
+                      struct tsm_err *err)
+{
+    struct tsm_remote_query q = {
+        .text = text,
+        .database = tsm_str_of(common.database),
+        .rp = tsm_str_of(common.rp),
+        .needs_tags = r->result.format == TSM_FORMAT_LINE,
+    };
+    return tsm_remote_query_run(client, &q, sink, &r->rows, err);
+}
+
 static int run_query(struct run *r, char **files, struct tsm_str text, struct tsm_err *err)
 {
     size_t nfiles = 0;
@@ -151,8 +170,14 @@ static int run_query(struct run *r, char **files, struct tsm_str text, struct ts
         .memory = common.memory,
         .damage = {given.skip_corrupt, on_damage, r},
     };
+    struct tsm_client_options client_options = {0};
+    struct tsm_client *client = NULL;
+    int rc = nfiles ? TSM_OK : tsm_server_client(&common, &client_options, &client, err);
+    if (rc != TSM_OK)
+        return rc;
     struct tsm_sink *sink = tsm_result_writer_new(&r->result, &r->out);
-    int rc = tsm_query_run(&opt, text, sink, &r->rows, err);
+    rc = client ? run_remote(r, client, text, sink, err) : tsm_query_run(&opt, text, sink, &r->rows, err);
+    tsm_client_free(client);
     if (rc == TSM_EPARSE && r->result.format == TSM_FORMAT_JSON) {
         tsm_json_error(&r->out.buf, err->msg, r->result.pretty);
         tsm_result_writer_free(sink);

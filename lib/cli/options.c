@@ -60,6 +60,7 @@ int tsm_exit_status(int code)
     case TSM_ECORRUPT:
         return TSM_EXIT_CORRUPT;
     case TSM_ELOCKED:
+    case TSM_EAGAIN:
         return TSM_EXIT_LATER;
     default:
         return TSM_EXIT_FAILED;

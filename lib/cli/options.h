@@ -35,6 +35,8 @@ struct tsm_option {
 /* What every program has; point the options at these with TSM_COMMON_OPTIONS(c). */
 struct tsm_common {
     const char *data, *database, *rp, *config, *summary;
+    const char *host, *user; /* a server; the user's password is in $TSM_PASSWORD or the URL */
+    bool insecure;
     uint64_t jobs, memory;
     bool quiet, verbose;
     struct tsm_arena texts; /* values from the configuration file */
@@ -53,6 +55,21 @@ struct tsm_common {
     {                                                                                                        \
         'p', "rp", TSM_OPT_STRING, "NAME", "retention policy (default: the database's default)", NULL, NULL, \
             &(c)->rp                                                                                         \
+    }
+#define TSM_OPT_HOST(c)                                                                               \
+    {                                                                                                 \
+        'H', "host", TSM_OPT_STRING, "URL",                                                           \
+            "ask a server instead of a directory: http://HOST:8086, https://HOST, unix:SOCKET", NULL, \
+            "TSM_HOST", &(c)->host                                                                    \
+    }
+#define TSM_OPT_USER(c)                                                                                      \
+    {                                                                                                        \
+        'u', "user", TSM_OPT_STRING, "NAME", "user of the server; the password is taken from $TSM_PASSWORD", \
+            NULL, "TSM_USER", &(c)->user                                                                     \
+    }
+#define TSM_OPT_INSECURE(c)                                                                            \
+    {                                                                                                  \
+        0, "insecure", TSM_OPT_FLAG, NULL, "https: accept any certificate", NULL, NULL, &(c)->insecure \
     }
 #define TSM_OPT_CONFIG(c)                                                                                \
     {                                                                                                    \

@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <jansson.h>
+#include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -177,16 +178,41 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl
     return c->opt.stop && atomic_load(c->opt.stop);
 }
 
-/* The member "error" of a JSON document takes the place of the document; else its first line stays. */
-static void find_error(struct tsm_buf *text, long status)
+/* The text of {"error": "…"}. */
+static bool json_error(const struct tsm_buf *doc, struct tsm_buf *out)
 {
-    json_t *root = json_loadb((const char *)text->data, text->len, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *root = json_loadb((const char *)doc->data, doc->len, JSON_DISABLE_EOF_CHECK, NULL);
     const char *error = json_string_value(json_object_get(root, "error"));
-    if (error) {
-        char *copy = tsm_strdup(error);
+    if (error)
+        tsm_buf_puts(out, error);
+    json_decref(root);
+    return error != NULL;
+}
+
+static bool msgpack_error(const struct tsm_buf *doc, struct tsm_buf *out)
+{
+    msgpack_unpacked u;
+    msgpack_unpacked_init(&u);
+    bool found = false;
+    if (msgpack_unpack_next(&u, (const char *)doc->data, doc->len, NULL) == MSGPACK_UNPACK_SUCCESS &&
+        u.data.type == MSGPACK_OBJECT_MAP && u.data.via.map.size == 1 &&
+        u.data.via.map.ptr[0].val.type == MSGPACK_OBJECT_STR) {
+        const msgpack_object_str *text = &u.data.via.map.ptr[0].val.via.str;
+        tsm_buf_add(out, text->ptr, text->size);
+        found = true;
+    }
+    msgpack_unpacked_destroy(&u);
+    return found;
+}
+
+/* The error in a document takes the place of the document; else its first line stays. */
+static void find_error(const char *content_type, struct tsm_buf *text, long status)
+{
+    struct tsm_buf error = {0};
+    bool found = strstr(content_type, "msgpack") ? msgpack_error(text, &error) : json_error(text, &error);
+    if (found) {
         tsm_buf_reset(text);
-        tsm_buf_puts(text, copy);
-        tsm_free(copy);
+        tsm_buf_str(text, tsm_buf_view(&error));
     } else {
         uint8_t *end = text->len ? memchr(text->data, '\n', text->len) : NULL;
         if (end)
@@ -194,7 +220,7 @@ static void find_error(struct tsm_buf *text, long status)
         if (text->len == 0)
             tsm_buf_printf(text, "HTTP status %ld", status);
     }
-    json_decref(root);
+    tsm_buf_release(&error);
 }
 
 /* ---- what goes out ----------------------------------------------------------------------------- */
@@ -305,7 +331,7 @@ int tsm_client_do(struct tsm_client *c, const struct tsm_client_request *r, long
         return tsm_err_set(err, is_passing(done) ? TSM_EAGAIN : TSM_EIO, "%s: %s", c->shown,
                            *why ? why : curl_easy_strerror(done));
     if (*status / 100 != 2)
-        find_error(text, *status);
+        find_error(c->content_type, text, *status);
     return TSM_OK;
 }
 
