@@ -1,5 +1,5 @@
 /*
- * tsm-ingest: line protocol or CSV from files or stdin into a data directory.
+ * tsm-ingest: line protocol or CSV from files or stdin into a data directory or a server.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +19,8 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/rejects.h"
+#include "cli/server.h"
+#include "net/remote_writer.h"
 #include "store/data_dir.h"
 #include "store/load.h"
 #include "base/banned.h"
@@ -33,7 +35,7 @@ static struct {
     struct tsm_common common;
     const char *format, *precision, *measurement, *measurement_column, *tags, *fields, *time, *separator,
         *rejects, *wal, *sync, *reserve, *checkpoint;
-    int64_t flush_interval;
+    int64_t flush_interval, patience;
     bool dry_run;
 } opt = {
     .common = {.data = "./tsm-data", .memory = (uint64_t)DEFAULT_MEMORY_MB << 20},
@@ -43,12 +45,16 @@ static struct {
     .wal = "auto",
     .sync = "1s",
     .flush_interval = 10 * TSM_MINUTE,
+    .patience = TSM_MINUTE,
 };
 
 static const struct tsm_option options[] = {
     TSM_OPT_DATA(&opt.common),
     TSM_OPT_DB(&opt.common),
     TSM_OPT_RP(&opt.common),
+    TSM_OPT_HOST(&opt.common),
+    TSM_OPT_USER(&opt.common),
+    TSM_OPT_INSECURE(&opt.common),
     {'f', "format", TSM_OPT_CHOICE, "NAME", "input format (default line)", "line csv", NULL, &opt.format},
     {0, "precision", TSM_OPT_CHOICE, "UNIT", "unit of integer timestamps (default ns)", "ns us ms s m h",
      NULL, &opt.precision},
@@ -78,6 +84,9 @@ static const struct tsm_option options[] = {
     {0, "reserve", TSM_OPT_STRING, "SIZE",
      "free space to leave on the disk, as 1G or 10% (default 256M or 5%, whichever is less)", NULL, NULL,
      &opt.reserve},
+    {0, "patience", TSM_OPT_DURATION, "INTERVAL",
+     "how long to try again when the server is busy or does not answer (default 1m)", NULL, NULL,
+     &opt.patience},
     {'n', "dry-run", TSM_OPT_FLAG, NULL, "check the input, write nothing", NULL, NULL, &opt.dry_run},
     TSM_OPT_CONFIG(&opt.common),
     TSM_OPT_JOBS(&opt.common),
@@ -90,19 +99,20 @@ static const struct tsm_option options[] = {
 static const struct tsm_program program = {
     .name = "tsm-ingest",
     .synopsis = "[OPTION]... [FILE]...",
-    .summary =
-        "Write line protocol or CSV into a data directory. Without FILE, or when FILE is -, read stdin.\n"
-        "gzip and LZ4 input is recognised.",
+    .summary = "Write line protocol or CSV into a data directory or to a server. Without FILE, or when FILE "
+               "is -, read stdin.\n"
+               "gzip and LZ4 input is recognised.",
     .details =
         "examples:\n"
         "  tsm-ingest -d data -b home sensors.lp\n"
         "  zcat *.lp.gz | tsm-ingest -d data -b home --rejects bad.lp\n"
         "  tail -F app.lp | tsm-ingest -d data -b app --sync always\n"
+        "  tsm-ingest -H http://127.0.0.1:8086 -b home sensors.lp\n"
         "  tsm-ingest -b home -f csv --measurement air --tags room,floor --precision s air.csv\n"
         "\n"
         "exit status: 0 everything is stored and fsynced, 1 failed (the message says what is stored),\n"
         "2 wrong usage, 3 stored, but some lines were rejected, 5 damaged input, 75 another process\n"
-        "holds the data directory, or a signal came while the disk had no room\n",
+        "holds the data directory, the server does not answer, or a signal came while the disk had no room\n",
     .options = options,
     .noptions = sizeof options / sizeof *options,
     .common = &opt.common,
@@ -340,22 +350,84 @@ static void print_durable(const struct tsm_engine_stats *st)
         tsm_complain(&program, "%" PRIu64 " rows are durable, the rest is not", st->durable_rows);
 }
 
+/* ---- where the points go ---- */
+
+/* A directory, by its engine, or a server. */
+struct destination {
+    struct tsm_engine *engine; /* or NULL */
+    struct tsm_client *client;
+    struct tsm_remote_writer *writer;
+    struct tsm_load_target target;
+};
+
+static int open_server(struct destination *d, struct tsm_err *err)
+{
+    struct tsm_client_options client = {.stop = &stop, .patience = opt.patience, .warn = warn};
+    int rc = tsm_server_client(&opt.common, &client, &d->client, err);
+    if (rc != TSM_OK || !d->client)
+        return rc;
+    d->writer = tsm_remote_writer_new(opt.dry_run ? NULL : d->client, tsm_str_of(opt.common.database),
+                                      tsm_str_of(opt.common.rp));
+    d->target = tsm_load_into_server(d->writer);
+    return TSM_OK;
+}
+
+static int open_directory(struct destination *d, const struct tsm_load_options *load, struct tsm_err *err)
+{
+    struct tsm_engine_options engine = {
+        .dir = opt.common.data,
+        .database = tsm_str_of(opt.common.database),
+        .rp = tsm_str_of(opt.common.rp),
+        .holder = program.name,
+        .memory = opt.common.memory - opt.common.memory / 8 - ((uint64_t)LEAST_MEMORY_MB << 19),
+        .jobs = load->jobs,
+        .dry_run = opt.dry_run,
+        .wal = strcmp(opt.wal, "on") == 0 ||
+               (strcmp(opt.wal, "auto") == 0 && has_pipe(load->paths, (int)load->npaths)),
+        .sync_interval = sync_interval(),
+        .flush_interval = opt.flush_interval,
+        .warn = warn,
+        .room = wait_for_room,
+        .reserve = reserve(),
+    };
+    int rc = tsm_engine_open(&tsm_fs_posix, &engine, &d->engine, err);
+    if (rc == TSM_OK)
+        d->target = tsm_load_into_engine(d->engine);
+    return rc;
+}
+
+static void close_destination(struct destination *d)
+{
+    tsm_engine_close(d->engine);
+    tsm_remote_writer_free(d->writer);
+    tsm_client_free(d->client);
+}
+
+/* What a server has taken is durable. */
+static int sync_destination(struct destination *d, struct tsm_err *err)
+{
+    return d->engine ? tsm_engine_sync(d->engine, err) : TSM_OK;
+}
+
 /* ---- the work ---- */
 
 /* What an earlier run has loaded counts only as long as it is there. */
-static int open_checkpoint(struct tsm_engine *e, struct tsm_checkpoint **c, struct tsm_err *err)
+static int open_checkpoint(const struct destination *d, struct tsm_checkpoint **c, struct tsm_err *err)
 {
     char dir[PATH_MAX];
     if (!opt.checkpoint)
         return TSM_OK;
-    if (!realpath(opt.common.data, dir))
+    if (d->engine && !realpath(opt.common.data, dir))
         return tsm_err_sys(err, errno, "%s", opt.common.data);
-    struct tsm_checkpoint_target target = {tsm_str_of(dir), tsm_str_of(opt.common.database),
-                                           tsm_engine_rp(e)};
+    struct tsm_checkpoint_target target = {
+        .dir = tsm_str_of(d->engine ? dir : tsm_client_name(d->client)),
+        .database = tsm_str_of(opt.common.database),
+        .rp = d->engine ? tsm_engine_rp(d->engine) : tsm_str_of(opt.common.rp),
+    };
     int rc = tsm_checkpoint_open(&tsm_fs_posix, opt.checkpoint, &target, c, err);
     if (rc == TSM_OK) /* a folder that is not there shows now, not when all is loaded */
         rc = tsm_fs_sync_parent(&tsm_fs_posix, opt.checkpoint, err);
-    if (rc != TSM_OK)
+    if (rc != TSM_OK || !d->engine)
         return rc;
     char *data = tsm_path_rp(dir, target.database, target.rp);
     if (!tsm_checkpoint_empty(*c) && !tsm_fs_exists(&tsm_fs_posix, data)) {
@@ -369,20 +441,20 @@ static int open_checkpoint(struct tsm_engine *e, struct tsm_checkpoint **c, stru
 }
 
 /* After the last sync. */
-static int save_checkpoint(struct run *run, struct tsm_engine *e, struct tsm_err *err)
+static int save_checkpoint(struct run *run, const struct tsm_load_target *t, struct tsm_err *err)
 {
-    if (!run->checkpoint || !tsm_checkpoint_advance(run->checkpoint, tsm_engine_durable(e)))
+    if (!run->checkpoint || !tsm_checkpoint_advance(run->checkpoint, t->durable(t->ctx)))
         return TSM_OK;
     int rc = tsm_rejects_sync(&run->rejects, err);
     return rc == TSM_OK ? tsm_checkpoint_save(run->checkpoint, err) : rc;
 }
 
 /* Loads and flushes. What was read before a failure is flushed, too. */
-static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *load,
+static int load_and_sync(struct destination *d, const struct tsm_load_options *load,
                          struct tsm_load_result *result)
 {
     struct tsm_err err;
-    int rc = tsm_load_run(&tsm_fs_posix, e, load, result, &err);
+    int rc = tsm_load_run(&tsm_fs_posix, &d->target, load, result, &err);
     clear_progress(load->ctx);
     int status = tsm_exit_status(rc);
     if (rc != TSM_OK)
@@ -390,10 +462,10 @@ static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *lo
     if (rc == TSM_EPARSE)
         status = TSM_EXIT_FAILED;
     struct tsm_err late;
-    int synced = tsm_engine_sync(e, &late);
+    int synced = sync_destination(d, &late);
     if (synced != TSM_OK && (rc == TSM_OK || strcmp(late.msg, err.msg) != 0))
         tsm_complain(&program, "%s", late.msg);
-    if (save_checkpoint(load->ctx, e, &late) != TSM_OK) {
+    if (save_checkpoint(load->ctx, &d->target, &late) != TSM_OK) {
         tsm_complain(&program, "%s", late.msg);
         status = TSM_EXIT_FAILED;
     }
@@ -402,7 +474,7 @@ static int load_and_sync(struct tsm_engine *e, const struct tsm_load_options *lo
     return status;
 }
 
-static int finish(struct run *run, struct tsm_engine *e, struct tsm_load_result *result, int status)
+static int finish(struct run *run, const struct destination *d, struct tsm_load_result *result, int status)
 {
     struct tsm_err err;
     struct tsm_engine_stats st;
@@ -410,7 +482,7 @@ static int finish(struct run *run, struct tsm_engine *e, struct tsm_load_result 
         tsm_complain(&program, "%s", err.msg);
         status = TSM_EXIT_FAILED;
     }
-    tsm_engine_stats(e, &st);
+    d->target.stats(d->target.ctx, &st);
     if (result->stopped && status == TSM_EXIT_OK) {
         tsm_complain(&program, "stopped by a signal%s after line %" PRIu64 " of %s",
                      result->no_room ? " while there was no room," : "", result->lines,
@@ -461,24 +533,10 @@ int main(int argc, char **argv)
     tsm_progress_start(&run.progress, program.name);
     if (opt.common.quiet)
         run.progress.on = false;
-    struct tsm_engine_options engine_options = {
-        .dir = opt.common.data,
-        .database = tsm_str_of(opt.common.database),
-        .rp = tsm_str_of(opt.common.rp),
-        .holder = program.name,
-        .memory = opt.common.memory - opt.common.memory / 8 - ((uint64_t)LEAST_MEMORY_MB << 19),
-        .jobs = load.jobs,
-        .dry_run = opt.dry_run,
-        .wal = strcmp(opt.wal, "on") == 0 ||
-               (strcmp(opt.wal, "auto") == 0 && has_pipe(load.paths, (int)load.npaths)),
-        .sync_interval = sync_interval(),
-        .flush_interval = opt.flush_interval,
-        .warn = warn,
-        .room = wait_for_room,
-        .reserve = reserve(),
-    };
-    struct tsm_engine *e;
-    int rc = tsm_engine_open(&tsm_fs_posix, &engine_options, &e, &err);
+    struct destination d = {0};
+    int rc = open_server(&d, &err);
+    if (rc == TSM_OK && !d.client)
+        rc = open_directory(&d, &load, &err);
     if (rc != TSM_OK) {
         tsm_complain(&program, "%s", err.msg);
         return tsm_exit_status(rc);
@@ -493,7 +551,7 @@ int main(int argc, char **argv)
         .ctx = &run,
     };
     int status = TSM_EXIT_FAILED;
-    rc = open_checkpoint(e, &run.checkpoint, &err);
+    rc = open_checkpoint(&d, &run.checkpoint, &err);
     load.checkpoint = run.checkpoint;
     run.rejects.append = run.checkpoint && !tsm_checkpoint_empty(run.checkpoint);
     if (rc == TSM_OK)
@@ -503,9 +561,9 @@ int main(int argc, char **argv)
     if (rc == TSM_EUSAGE || rc == TSM_EPARSE)
         status = TSM_EXIT_USAGE;
     if (rc == TSM_OK)
-        status = finish(&run, e, &result, load_and_sync(e, &load, &result));
+        status = finish(&run, &d, &result, load_and_sync(&d, &load, &result));
     tsm_load_result_release(&result);
     tsm_checkpoint_free(run.checkpoint);
-    tsm_engine_close(e);
+    close_destination(&d);
     return status;
 }

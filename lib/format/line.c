@@ -7,6 +7,8 @@
  */
 #include "format/line.h"
 
+#include <inttypes.h>
+
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/num.h"
@@ -430,6 +432,19 @@ void tsm_line_error(struct tsm_buf *out, struct tsm_str line, const char *cause)
     tsm_buf_str(out, line);
     tsm_buf_puts(out, "': ");
     tsm_buf_puts(out, cause);
+}
+
+void tsm_line_point(struct tsm_buf *out, const struct tsm_point *p, const struct tsm_field *fields)
+{
+    tsm_buf_str(out, p->raw_key);
+    for (uint32_t i = 0; i < p->nfields; i++) {
+        const struct tsm_field *f = &fields[p->first_field + i];
+        tsm_buf_byte(out, i ? ',' : ' ');
+        tsm_escape_field(out, f->name);
+        tsm_buf_byte(out, '=');
+        tsm_line_value(out, f->type, f->value);
+    }
+    tsm_buf_printf(out, " %" PRId64, p->time);
 }
 
 void tsm_line_value(struct tsm_buf *out, enum tsm_type type, union tsm_value v)

@@ -80,6 +80,9 @@ int tsm_line_key(struct tsm_str raw_key, struct tsm_buf *out, struct tsm_err *er
 /* Appends "unable to parse '<line>': <cause>", with \0 for a zero byte. */
 void tsm_line_error(struct tsm_buf *out, struct tsm_str line, const char *cause);
 
+/* Appends a point as a line without its end: key, fields, time in nanoseconds. fields: of the batch that it is from. */
+void tsm_line_point(struct tsm_buf *out, const struct tsm_point *p, const struct tsm_field *fields);
+
 /* Appends a value as line protocol writes it: 1.5, 12i, 12u, "text", true. */
 void tsm_line_value(struct tsm_buf *out, enum tsm_type type, union tsm_value v);
 

@@ -305,8 +305,12 @@ static int end_statement(struct tsm_answer_msgpack *a, struct tsm_str error, str
     int rc = a->in_series ? end_series(a, err) : TSM_OK;
     a->in_statement = false;
     if (error.n) {
-        a->failed = tsm_err_set(&a->err, TSM_EQUERY, "%.*s", (int)error.n, error.p);
-        return rc == TSM_OK ? a->opt.sink->statement_end(a->opt.sink, a->err.msg, err) : rc;
+        struct tsm_err e;
+        tsm_err_set(&e, TSM_EQUERY, "%.*s", (int)error.n, error.p);
+        if (!a->failed) /* the first one is the cause of those that follow */
+            a->err = e;
+        a->failed = TSM_EQUERY;
+        return rc == TSM_OK ? a->opt.sink->statement_end(a->opt.sink, e.msg, err) : rc;
     }
     return rc == TSM_OK ? a->opt.sink->statement_end(a->opt.sink, NULL, err) : rc;
 }

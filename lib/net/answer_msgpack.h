@@ -25,7 +25,7 @@ void tsm_answer_msgpack_free(struct tsm_answer_msgpack *a); /* NULL is allowed *
 /* Takes the next bytes. TSM_ECORRUPT: they are no answer; TSM_EQUERY with the text when the query as a whole was refused; what the
  * sink returned. */
 int tsm_answer_msgpack_feed(struct tsm_answer_msgpack *a, const uint8_t *p, size_t n, struct tsm_err *err);
-/* The bytes have ended. TSM_ECORRUPT when they should not have. TSM_EQUERY with the text of the last statement that failed.
+/* The bytes have ended. TSM_ECORRUPT when they should not have. TSM_EQUERY with the text of the first statement that failed.
  * *rows: of all statements. */
 int tsm_answer_msgpack_end(struct tsm_answer_msgpack *a, uint64_t *rows, struct tsm_err *err);
 

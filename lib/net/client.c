@@ -112,6 +112,11 @@ const struct tsm_client_options *tsm_client_settings(const struct tsm_client *c)
     return &c->opt;
 }
 
+const char *tsm_client_name(const struct tsm_client *c)
+{
+    return c->shown;
+}
+
 unsigned tsm_client_retry_after(const struct tsm_client *c)
 {
     return c->retry_after;

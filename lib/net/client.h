@@ -33,6 +33,9 @@ struct tsm_client;
 int tsm_client_new(const struct tsm_client_options *opt, struct tsm_client **c, struct tsm_err *err);
 void tsm_client_free(struct tsm_client *c); /* NULL is allowed */
 
+/* The server as it was given, without a password. */
+const char *tsm_client_name(const struct tsm_client *c);
+
 /* Whether the server is a daemon of ours, which is asked at the first call (/ping). TSM_EAGAIN: it does not answer. */
 int tsm_client_is_tsmkit(struct tsm_client *c, bool *is, struct tsm_err *err);
 

@@ -1,5 +1,5 @@
 /*
- * store/load.c: from input files to the engine.
+ * store/load.c: from input files to where they go.
  *
  * Pieces of text are read one after the other by whichever thread is free, parsed by several threads at a
  * time, and written in the order in which they were read.
@@ -43,7 +43,7 @@ struct batch {
 
 struct load {
     const struct tsm_load_options *opt;
-    struct tsm_engine *engine;
+    const struct tsm_load_target *target;
     struct tsm_load_result *result;
     struct tsm_load_reader reader;
     pthread_mutex_t lock;
@@ -174,7 +174,7 @@ static int compare_rejects(const void *a, const void *b)
 static int report_rejects(struct load *l, struct batch *b, struct tsm_err *err)
 {
     int rc = TSM_OK;
-    /* the parser's come before the engine's */
+    /* the parser's come before the target's */
     tsm_sort(b->rejects, b->nrejects, sizeof *b->rejects, compare_rejects);
     for (size_t i = 0; i < b->nrejects && rc == TSM_OK; i++) {
         struct tsm_load_reject r = {
@@ -200,7 +200,7 @@ static void report_progress(struct load *l, const struct batch *b)
         .input_total = l->reader.input_total,
         .rejected = l->result->rejected,
     };
-    tsm_engine_stats(l->engine, &p.engine);
+    l->target->stats(l->target->ctx, &p.engine);
     l->opt->progress(l->opt->ctx, &p);
 }
 
@@ -212,9 +212,9 @@ static int keep_checkpoint(struct load *l, const struct batch *b, struct tsm_err
     if (b->piece.text.len && !b->piece.too_long) {
         struct tsm_checkpoint_place place = b->piece.place;
         place.lines = l->lines;
-        tsm_checkpoint_note(c, b->piece.file->path, &place, tsm_engine_mark(l->engine));
+        tsm_checkpoint_note(c, b->piece.file->path, &place, l->target->mark(l->target->ctx));
     }
-    if (!tsm_checkpoint_advance(c, tsm_engine_durable(l->engine)) ||
+    if (!tsm_checkpoint_advance(c, l->target->durable(l->target->ctx)) ||
         tsm_monotonic() - l->saved < SAVE_INTERVAL)
         return TSM_OK;
     int rc = l->opt->sync_rejects ? l->opt->sync_rejects(l->opt->ctx, err) : TSM_OK;
@@ -235,7 +235,7 @@ static int write_batch(struct load *l, struct batch *b, struct tsm_err *err)
         snprintf(cause, sizeof cause, "line is longer than %zu bytes", l->reader.longest);
         add_reject(b, 1, (struct tsm_str){0}, cause);
     }
-    int rc = tsm_engine_write(l->engine, &b->points, add_reject, b, err);
+    int rc = l->target->write(l->target->ctx, &b->points, add_reject, b, err);
     if (rc == TSM_ENOSPC && l->opt->stop && atomic_load(l->opt->stop)) {
         l->result->no_room = true;
         return TSM_ESTOP;
@@ -267,13 +267,41 @@ static int emit(void *ctx, size_t task, void *slot, struct tsm_err *err)
     return rc == TSM_OK && end ? TSM_ESTOP : rc;
 }
 
+/* ---- an engine ---- */
+
+static int engine_write(void *ctx, const struct tsm_points *batch, tsm_reject_fn *reject, void *reject_ctx,
+                        struct tsm_err *err)
+{
+    return tsm_engine_write(ctx, batch, reject, reject_ctx, err);
+}
+
+static uint64_t engine_mark(void *ctx)
+{
+    return tsm_engine_mark(ctx);
+}
+
+static uint64_t engine_durable(void *ctx)
+{
+    return tsm_engine_durable(ctx);
+}
+
+static void engine_stats(void *ctx, struct tsm_engine_stats *st)
+{
+    tsm_engine_stats(ctx, st);
+}
+
+struct tsm_load_target tsm_load_into_engine(struct tsm_engine *e)
+{
+    return (struct tsm_load_target){e, engine_write, engine_mark, engine_durable, engine_stats};
+}
+
 /* ---- the whole ---- */
 
-int tsm_load_run(const struct tsm_fs *fs, struct tsm_engine *e, const struct tsm_load_options *opt,
-                 struct tsm_load_result *result, struct tsm_err *err)
+int tsm_load_run(const struct tsm_fs *fs, const struct tsm_load_target *target,
+                 const struct tsm_load_options *opt, struct tsm_load_result *result, struct tsm_err *err)
 {
     *result = (struct tsm_load_result){0};
-    struct load l = {.opt = opt, .engine = e, .result = result};
+    struct load l = {.opt = opt, .target = target, .result = result};
     unsigned jobs = opt->jobs ? opt->jobs : 1;
     size_t ahead = jobs > 1 ? 2 * (size_t)jobs + 2 : 1;
     size_t piece = opt->memory / (ahead * POINT_BYTES_PER_TEXT);

@@ -1,6 +1,6 @@
 /*
- * store/load.h: from input files to the engine: read, cut into whole lines, parse in parallel, write in
- * order.
+ * store/load.h: from input files to an engine or a server: read, cut into whole lines, parse in parallel, write
+ * in order.
  */
 #ifndef TSM_STORE_LOAD_H
 #define TSM_STORE_LOAD_H
@@ -26,6 +26,18 @@ struct tsm_load_progress {
     struct tsm_engine_stats engine;
     uint64_t rejected;
 };
+
+/* Where the points go. mark, durable: as tsm_engine_mark() and tsm_engine_durable(). */
+struct tsm_load_target {
+    void *ctx;
+    /* As tsm_engine_write(); an empty batch gives occasion for what is due by the clock. */
+    int (*write)(void *ctx, const struct tsm_points *batch, tsm_reject_fn *reject, void *reject_ctx,
+                 struct tsm_err *err);
+    uint64_t (*mark)(void *ctx);
+    uint64_t (*durable)(void *ctx);
+    void (*stats)(void *ctx, struct tsm_engine_stats *st);
+};
+struct tsm_load_target tsm_load_into_engine(struct tsm_engine *e);
 
 struct tsm_load_options {
     char *const *paths; /* "-" is stdin */
@@ -58,9 +70,9 @@ struct tsm_load_result {
     uint64_t lines;
 };
 
-/* Writes everything into e; the caller then syncs. *result is filled also on failure. */
-int tsm_load_run(const struct tsm_fs *fs, struct tsm_engine *e, const struct tsm_load_options *opt,
-                 struct tsm_load_result *result, struct tsm_err *err);
+/* Writes everything; the caller then syncs. *result is filled also on failure. */
+int tsm_load_run(const struct tsm_fs *fs, const struct tsm_load_target *target,
+                 const struct tsm_load_options *opt, struct tsm_load_result *result, struct tsm_err *err);
 void tsm_load_result_release(struct tsm_load_result *r);
 
 #endif
