@@ -1,0 +1,77 @@
+/*
+ * query/show_impl.h: what the SHOW statements share. Private to show*.c.
+ *
+ * Most of them answer what influxd answers with its in-memory index, which is one for all shards and policies of a database: a
+ * time range or a policy decides whether there is an answer at all, not which series are in it.
+ */
+#ifndef TSM_QUERY_SHOW_IMPL_H
+#define TSM_QUERY_SHOW_IMPL_H
+
+#include "query/ast.h"
+#include "query/catalogue.h"
+#include "query/context.h"
+#include "query/reduce.h"
+#include "query/sink.h"
+
+/* ---- rows of one or two strings --------------------------------------------------------------- */
+
+enum { TSM_SHOW_BATCH = 1000 };
+
+struct tsm_show_rows {
+    struct tsm_sink *sink;
+    struct tsm_series_head head;
+    struct tsm_column_head columns[2];
+    struct tsm_str cells[2][TSM_SHOW_BATCH];
+    size_t n;
+    bool begun;
+    int64_t skip, left; /* OFFSET; LIMIT, -1: no limit */
+};
+
+struct tsm_show_rows *tsm_show_rows_new(struct tsm_sink *sink, const char *first, const char *second);
+/* A series; it is only given when a row follows. */
+void tsm_show_rows_series(struct tsm_show_rows *s, struct tsm_str name, const struct tsm_show *show);
+int tsm_show_rows_add(struct tsm_show_rows *s, struct tsm_str first, struct tsm_str second,
+                      struct tsm_err *err);
+int tsm_show_rows_end(struct tsm_show_rows *s, struct tsm_err *err);
+
+/* ---- a statement about what is in the shards -------------------------------------------------- */
+
+struct tsm_shower {
+    struct tsm_query_ctx *q;
+    const struct tsm_show *show;
+    struct tsm_str database;
+    struct tsm_sink *sink;
+    struct tsm_err *err;
+    struct tsm_arena arena;
+    struct tsm_expr *condition; /* without time */
+    struct tsm_time_range range;
+    struct tsm_shard **shards; /* of the sources' policies, or of all, in the time range */
+    size_t nshards;
+    struct tsm_catalogue catalogue;
+};
+
+/* Does a condition compare with time? As influxql's HasTimeExpr(). */
+bool tsm_has_time(const struct tsm_expr *e);
+/* Takes the time range out of a condition. */
+int tsm_shower_condition(struct tsm_shower *s, const struct tsm_expr *condition);
+/* Adds "_name is one of the sources" to a condition, as influxd does. */
+struct tsm_expr *tsm_shower_names(struct tsm_shower *s, struct tsm_expr *condition);
+/* The shards of each source's policy; without sources, of the default policy. */
+int tsm_shower_source_shards(struct tsm_shower *s);
+/* All measurements and series of the database. */
+int tsm_shower_catalogue(struct tsm_shower *s, bool names_only);
+/* Is there any shard of the database in the time range? */
+int tsm_shower_any_shard(struct tsm_shower *s, bool *any);
+
+/* ---- the statements --------------------------------------------------------------------------- */
+
+int tsm_show_measurements(struct tsm_shower *s);           /* show_measurements.c */
+int tsm_show_series(struct tsm_shower *s);                 /* show_series.c */
+int tsm_show_tags(struct tsm_shower *s, bool with_values); /* show_tags.c */
+int tsm_show_field_keys(struct tsm_shower *s);             /* show_fields.c */
+/* show_meta.c */
+int tsm_show_databases(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_policies(struct tsm_query_ctx *q, struct tsm_str database, struct tsm_sink *sink,
+                      struct tsm_err *err);
+
+#endif
