@@ -20,12 +20,12 @@ struct tsm_engine;
 
 struct tsm_engine_options {
     const char *dir;
-    struct tsm_str database;
-    struct tsm_str rp;  /* empty: the database's default, created as autogen when the database is new */
-    const char *holder; /* for the lock file: "tsm-ingest" */
-    size_t memory;      /* budget of both memtables in bytes */
-    unsigned jobs;      /* threads that encode a flush */
-    bool dry_run;       /* parse and check, write nothing */
+    struct tsm_str database; /* tsm_engine_write() writes to; empty: none, there is tsm_engine_write_to() */
+    struct tsm_str rp;       /* empty: the database's default, created as autogen when the database is new */
+    const char *holder;      /* for the lock file: "tsm-ingest" */
+    size_t memory;           /* budget of all memtables in bytes */
+    unsigned jobs;           /* threads that encode a flush */
+    bool dry_run;            /* parse and check, write nothing */
     /* A log: what has been written is visible to readers at once, and durable after each batch (0) or when so many
      * nanoseconds have passed. Batches, also empty ones, have to keep coming for that. */
     bool wal;
@@ -58,7 +58,7 @@ struct tsm_engine_stats {
 };
 
 /* Takes the lock, loads meta.db, creates database and policy when missing, removes left-over *.tmp of a
- * killed writer, and takes what it had in the log into TSM files. */
+ * killed writer, and takes what it had in the log of the policy (without a database: of all policies) into TSM files. */
 int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *opt, struct tsm_engine **e,
                     struct tsm_err *err);
 
@@ -77,7 +77,7 @@ int tsm_engine_sync(struct tsm_engine *e, struct tsm_err *err);
  * earlier one, and it is durable (in TSM files or in the fsynced log) once tsm_engine_durable() gives that number or a
  * larger one. Batches that were written later may be durable before. Called by the thread that writes. */
 uint64_t tsm_engine_mark(const struct tsm_engine *e);
-uint64_t tsm_engine_durable(struct tsm_engine *e);
+uint64_t tsm_engine_durable(struct tsm_engine *e); /* without a log: in TSM files */
 
 /* ---- for a daemon: many databases, reading beside the writer ---- */
 
@@ -88,13 +88,14 @@ struct tsm_engine_policy;
  * until the next change of meta.db. By the thread that writes, as all below unless they say otherwise. */
 int tsm_engine_policy(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp,
                       struct tsm_engine_policy **policy, struct tsm_err *err);
-/* As tsm_engine_write(), into a policy. */
+/* As tsm_engine_write(), into a policy, which may be NULL with an empty batch. */
 int tsm_engine_write_to(struct tsm_engine *e, struct tsm_engine_policy *policy,
                         const struct tsm_points *batch, tsm_reject_fn *reject, void *ctx,
                         struct tsm_err *err);
-/* Begins to take what has been written so far into files, and does not wait. */
+/* Begins to take what has been written so far into files, and does not wait (with a log: for the flush before). */
 int tsm_engine_flush(struct tsm_engine *e, struct tsm_err *err);
-/* Waits until everything up to mark is in files, or a flush has failed. Any thread. */
+/* Waits until everything up to mark is in files, or a flush has failed; tsm_engine_flush() has been called since mark. Any
+ * thread. */
 int tsm_engine_wait_flushed(struct tsm_engine *e, uint64_t mark, struct tsm_err *err);
 /* Whether a write would have to wait for a flush now. Any thread. */
 bool tsm_engine_is_busy(struct tsm_engine *e);
@@ -108,7 +109,8 @@ int tsm_engine_change_meta(struct tsm_engine *e,
 /* Removes what memory and disk hold of a database, a policy (rp not empty) or one shard (not 0) that meta.db has no longer. */
 int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                     struct tsm_err *err);
-/* Deletes values of a shard, in memory and in files. The engine fills in fs, dir and wal of d. */
+/* Deletes values of a shard, in memory and in files. The engine fills in fs, dir and wal of d. For a compaction in the shard it
+ * waits some seconds, then gives TSM_ELOCKED. */
 int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                       struct tsm_delete *d, struct tsm_err *err);
 
@@ -124,8 +126,9 @@ void tsm_engine_release_shard(struct tsm_engine *e, struct tsm_shard *s);
 
 /* ---- */
 
-/* The retention policy that points go to. */
+/* The retention policy that tsm_engine_write() writes to. */
 struct tsm_str tsm_engine_rp(const struct tsm_engine *e);
+/* Any thread. */
 void tsm_engine_stats(const struct tsm_engine *e, struct tsm_engine_stats *st);
 /* Releases; what was not synced is lost (it was never acknowledged). */
 void tsm_engine_close(struct tsm_engine *e);

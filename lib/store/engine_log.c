@@ -170,7 +170,7 @@ static int read_segments(struct taking *t, const char *dir, const struct tsm_nam
 
 int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err)
 {
-    char *dir = tsm_path_wal(e->dir, e->database, e->rp_name, s->id);
+    char *dir = tsm_path_wal(e->dir, s->policy->db, s->policy->rp, s->id);
     struct tsm_names names;
     int rc = tsm_fs_list(e->fs, dir, &names, err);
     bool any = false;

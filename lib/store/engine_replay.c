@@ -249,32 +249,33 @@ static int replay_log(struct replay *r, struct tsm_err *err)
 
 /* ---- all logs ---- */
 
-static const struct tsm_shard_group *find_group(struct tsm_engine *e, uint64_t id)
+static const struct tsm_shard_group *find_group(struct tsm_engine *e, const struct tsm_engine_policy *p,
+                                                uint64_t id)
 {
-    const struct tsm_rp *rp = tsm_meta_rp(tsm_meta_database(&e->meta, e->database), e->rp_name);
+    const struct tsm_rp *rp = tsm_meta_rp(tsm_meta_database(&e->meta, p->db), p->rp);
     for (size_t i = 0; i < rp->ngroups; i++)
         if (rp->groups[i].nshards && rp->groups[i].shards[0] == id)
             return &rp->groups[i];
     return NULL;
 }
 
-static int replay_shard(struct tsm_engine *e, uint64_t id, struct tsm_err *err)
+static int replay_shard(struct tsm_engine *e, struct tsm_engine_policy *p, uint64_t id, struct tsm_err *err)
 {
-    char *dir = tsm_path_wal(e->dir, e->database, e->rp_name, id);
+    char *dir = tsm_path_wal(e->dir, p->db, p->rp, id);
     struct replay r = {.engine = e, .dir = dir};
     /* A segment that is gone, removed by a process that was killed then, must not be there again after a loss of power: it
      * would win over everything that is written from now on. */
     int rc = tsm_fs_sync_dir(e->fs, dir, err);
     if (rc == TSM_OK)
         rc = list_segments(&r, err);
-    const struct tsm_shard_group *group = find_group(e, id);
+    const struct tsm_shard_group *group = find_group(e, p, id);
     if (rc == TSM_ENOTFOUND) /* not a folder of ours */
         rc = TSM_OK;
     else if (rc == TSM_OK && r.n && !group) {
         r.path = dir;
         warn(&r, "%s: a log of a shard that %s does not have stays where it is", "meta.db");
     } else if (rc == TSM_OK && r.n) {
-        rc = tsm_engine_open_shard(e, group, &r.shard, err);
+        rc = tsm_engine_open_shard(e, p, group, &r.shard, err);
         if (rc == TSM_OK)
             rc = replay_log(&r, err);
         if (rc == TSM_OK)
@@ -285,11 +286,10 @@ static int replay_shard(struct tsm_engine *e, uint64_t id, struct tsm_err *err)
     return rc;
 }
 
-int tsm_engine_replay(struct tsm_engine *e, struct tsm_err *err)
+static int replay_policy(struct tsm_engine *e, struct tsm_engine_policy *p, struct tsm_err *err)
 {
     struct tsm_buf path = {0};
-    tsm_buf_printf(&path, "%s/wal/%.*s/%.*s", e->dir, (int)e->database.n, e->database.p, (int)e->rp_name.n,
-                   e->rp_name.p);
+    tsm_buf_printf(&path, "%s/wal/%.*s/%.*s", e->dir, (int)p->db.n, p->db.p, (int)p->rp.n, p->rp.p);
     struct tsm_names names;
     int rc = tsm_fs_list(e->fs, tsm_buf_cstr(&path), &names, err);
     tsm_buf_release(&path);
@@ -298,8 +298,21 @@ int tsm_engine_replay(struct tsm_engine *e, struct tsm_err *err)
     for (size_t i = 0; rc == TSM_OK && i < names.n; i++) {
         uint64_t id;
         if (tsm_parse_uint(tsm_str_of(names.names[i]), &id) && names.names[i][0] != '0')
-            rc = replay_shard(e, id, err);
+            rc = replay_shard(e, p, id, err);
     }
     tsm_names_release(&names);
+    return rc;
+}
+
+int tsm_engine_replay(struct tsm_engine *e, struct tsm_err *err)
+{
+    if (e->policy)
+        return replay_policy(e, e->policy, err);
+    int rc = TSM_OK;
+    for (size_t i = 0; i < e->meta.ndatabases && rc == TSM_OK; i++) {
+        const struct tsm_database *db = &e->meta.databases[i];
+        for (size_t k = 0; k < db->nrps && rc == TSM_OK; k++)
+            rc = replay_policy(e, tsm_engine_take_policy(e, db->name, &db->rps[k]), err);
+    }
     return rc;
 }

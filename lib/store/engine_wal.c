@@ -24,6 +24,8 @@ enum { MAX_OPEN_LOGS = 128 }; /* each has four descriptors at the most */
 static void close_logs(struct tsm_engine *e)
 {
     for (size_t i = 0; i < e->nshards; i++) {
+        if (!e->shards[i])
+            continue;
         tsm_shard_wal_close(e->shards[i]->wal);
         e->shards[i]->wal = NULL;
     }
@@ -41,7 +43,7 @@ void tsm_engine_wal_release(struct tsm_engine *e)
 
 static int open_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err)
 {
-    char *dir = tsm_path_wal(e->dir, e->database, e->rp_name, s->id);
+    char *dir = tsm_path_wal(e->dir, s->policy->db, s->policy->rp, s->id);
     struct tsm_err cause = {0};
     int rc;
     do
@@ -61,14 +63,15 @@ static int open_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm
 static int open_logs(struct tsm_engine_writing *w, size_t from, size_t *to, struct tsm_err *err)
 {
     struct tsm_engine *e = w->engine;
+    struct tsm_engine_policy *p = w->policy;
     int rc = TSM_OK;
     for (*to = from; *to < w->batch->n && rc == TSM_OK; ++*to) {
         int64_t t = w->batch->points[*to].time;
-        if (t < e->oldest_allowed)
+        if (t < w->oldest_allowed)
             continue;
-        if (!e->current || t < e->current->start || t >= e->current->end)
-            rc = tsm_engine_find_shard(e, t, &e->current, err);
-        if (rc == TSM_OK && !e->current->wal) {
+        if (!p->current || t < p->current->start || t >= p->current->end)
+            rc = tsm_engine_find_shard(e, p, t, &p->current, err);
+        if (rc == TSM_OK && !p->current->wal) {
             if (e->wal.nopen == MAX_OPEN_LOGS && *to > from)
                 break;
             if (e->wal.nopen == MAX_OPEN_LOGS) { /* after a flush of everything none is needed */
@@ -76,7 +79,7 @@ static int open_logs(struct tsm_engine_writing *w, size_t from, size_t *to, stru
                 close_logs(e);
             }
             if (rc == TSM_OK)
-                rc = open_log(e, e->current, err);
+                rc = open_log(e, p->current, err);
         }
     }
     /* A shard that has a log is in meta.db. */
@@ -91,7 +94,7 @@ int tsm_engine_wal_sync(struct tsm_engine *e, struct tsm_err *err)
     if (!e->wal.unsynced_since)
         return TSM_OK;
     for (size_t i = 0; i < e->nshards && rc == TSM_OK; i++) {
-        if (!e->shards[i]->wal || tsm_shard_wal_synced(e->shards[i]->wal))
+        if (!e->shards[i] || !e->shards[i]->wal || tsm_shard_wal_synced(e->shards[i]->wal))
             continue;
         rc = tsm_shard_wal_sync(e->shards[i]->wal, err);
         e->stats.log_syncs++;
@@ -281,7 +284,7 @@ int tsm_engine_wal_freeze(struct tsm_engine *e, struct tsm_err *err)
     for (size_t i = 0; i < e->nshards && rc == TSM_OK; i++) {
         struct tsm_engine_shard *s = e->shards[i];
         struct removing r = {e, s};
-        if (!s->wal)
+        if (!s || !s->wal)
             continue;
         rc = tsm_shard_wal_freeze(s->wal, &s->log_covered, &s->log_sequence, remove_active, &r, err);
         s->log_frozen = rc == TSM_OK;
@@ -292,7 +295,7 @@ int tsm_engine_wal_freeze(struct tsm_engine *e, struct tsm_err *err)
 /* The list of all shards belongs to the writer; that of the flush does not change. */
 static struct tsm_engine_shard *flushed_shard(const struct tsm_engine *e, uint32_t shard)
 {
-    return (struct tsm_engine_shard *)((char *)e->flush_shards[shard] -
+    return (struct tsm_engine_shard *)((char *)e->frozen->shards[shard] -
                                        offsetof(struct tsm_engine_shard, flush));
 }
 
@@ -300,7 +303,7 @@ static int remove_frozen(void *ctx, struct tsm_str key, int64_t tmin, int64_t tm
 {
     struct removing *r = ctx;
     struct tsm_memtable_shard table = {.index = r->shard->table.index};
-    return tsm_memtable_remove(r->engine->frozen, &table, key, tmin, tmax, err);
+    return tsm_memtable_remove(r->engine->frozen->table, &table, key, tmin, tmax, err);
 }
 
 int tsm_engine_wal_begin(void *engine, uint32_t shard, struct tsm_err *err)
@@ -325,8 +328,8 @@ int tsm_engine_wal_end(void *engine, uint32_t shard, bool flushed, struct tsm_er
 int tsm_engine_wal_finish(struct tsm_engine *e, struct tsm_err *err)
 {
     int rc = TSM_OK;
-    for (uint32_t i = 0; i < e->nflush_shards && rc == TSM_OK; i++) {
-        if (!flushed_shard(e, i)->log_frozen)
+    for (uint32_t i = 0; i < e->frozen->nshards && rc == TSM_OK; i++) {
+        if (!e->frozen->shards[i] || !flushed_shard(e, i)->log_frozen)
             continue;
         rc = tsm_engine_wal_begin(e, i, err);
         if (rc == TSM_OK)

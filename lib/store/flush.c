@@ -24,6 +24,7 @@ enum {
 struct runs {
     struct tsm_run *runs;
     size_t n, cap;
+    struct tsm_turn *turn;
 };
 
 /* ---- the columns of a shard, in order ---- */
@@ -71,14 +72,33 @@ static void order_sort(struct tsm_column *columns, uint32_t n)
     tsm_free(order);
 }
 
-/* A frozen memtable's columns may be put in another order: nobody looks for one any more. */
-static void add_slice(struct runs *r, const struct tsm_mem_series *series, struct tsm_slice sl)
+static bool is_ordered(const struct tsm_slice *sl)
+{
+    for (uint32_t i = 1; i < sl->ncolumns; i++)
+        if (tsm_str_cmp(sl->columns[i - 1].field->name, sl->columns[i].field->name) > 0)
+            return false;
+    return true;
+}
+
+/* A frozen memtable's columns may be put in another order: nobody but a reader looks for one any more. */
+static void order_columns(struct runs *r, struct tsm_slice *sl)
 {
     enum { FEW = 32 };
-    if (sl.ncolumns <= FEW)
-        insertion_sort(sl.columns, sl.ncolumns);
+    if (is_ordered(sl))
+        return;
+    if (r->turn)
+        tsm_turn_take(r->turn);
+    if (sl->ncolumns <= FEW)
+        insertion_sort(sl->columns, sl->ncolumns);
     else
-        order_sort(sl.columns, sl.ncolumns);
+        order_sort(sl->columns, sl->ncolumns);
+    if (r->turn)
+        tsm_turn_give(r->turn);
+}
+
+static void add_slice(struct runs *r, const struct tsm_mem_series *series, struct tsm_slice sl)
+{
+    order_columns(r, &sl);
     for (uint32_t from = 0; from < sl.ncolumns; from += TASK_COLUMNS) {
         uint32_t n = sl.ncolumns - from < TASK_COLUMNS ? sl.ncolumns - from : TASK_COLUMNS;
         TSM_GROW(r->runs, r->n + 1, r->cap);
@@ -151,7 +171,7 @@ static bool runs_interleave(const struct runs *r)
 static void split_runs(struct runs *r)
 {
     struct runs old = *r;
-    *r = (struct runs){0};
+    *r = (struct runs){.turn = old.turn};
     for (size_t i = 0; i < old.n; i++) {
         for (uint32_t k = 0; k < old.runs[i].ncolumns; k++) {
             TSM_GROW(r->runs, r->n + 1, r->cap);
@@ -392,14 +412,14 @@ static int flush_guarded(struct tsm_flush *f, struct tsm_run *runs, size_t n, st
 
 int tsm_flush_run(struct tsm_flush *f, struct tsm_err *err)
 {
-    struct runs r = {0};
+    struct runs r = {.turn = f->turn};
     collect(f->table, &r);
     int rc = TSM_OK;
     for (size_t from = 0, to; from < r.n && rc == TSM_OK; from = to) {
         uint32_t shard = r.runs[from].shard;
         for (to = from + 1; to < r.n && r.runs[to].shard == shard; to++)
             ;
-        if (shard >= f->done)
+        if (shard >= f->done && !f->shards[shard]->dropped)
             rc = flush_guarded(f, r.runs + from, to - from, err);
     }
     tsm_free(r.runs);

@@ -10,10 +10,12 @@
 #include "store/frontier.h"
 #include "store/memtable.h"
 #include "store/shard_files.h"
+#include "store/turn.h"
 
 struct tsm_flush_shard {
     struct tsm_shard_files *files;
     struct tsm_frontier frontier;
+    bool dropped;         /* what the memtable has of it is left out */
     bool made;            /* its folder, durably */
     bool derived_removed; /* fields.idx, which influxd would otherwise take for the whole truth */
 };
@@ -21,7 +23,9 @@ struct tsm_flush_shard {
 struct tsm_flush {
     const struct tsm_fs *fs;
     const struct tsm_memtable *table;
-    struct tsm_flush_shard **shards; /* by the memtable's shard numbers */
+    struct tsm_flush_shard **shards; /* by the memtable's shard numbers; NULL: it has nothing of that one */
+    struct tsm_turn
+        *turn; /* of those who read the memtable, taken while its columns change places; may be NULL */
     size_t nshards;
     unsigned jobs;
     size_t index_memory; /* for the index of a file that is written */

@@ -172,6 +172,21 @@ int tsm_shard_open(const struct tsm_fs *fs, const char *path, const char *wal_pa
     return finish(s, rc, out, err);
 }
 
+int tsm_shard_open_over(const struct tsm_fs *fs, const char *path, struct tsm_log *log,
+                        const struct tsm_damage *damage, struct tsm_shard **out, struct tsm_err *err)
+{
+    struct tsm_err local;
+    if (!err)
+        err = &local;
+    struct tsm_shard *s = new_shard(damage);
+    s->id = id_of_path(path);
+    s->log = log;
+    int rc = open_folder(s, fs, path, err);
+    if (rc == TSM_ENOTFOUND && log)
+        rc = TSM_OK;
+    return finish(s, rc, out, err);
+}
+
 int tsm_shard_open_files(const struct tsm_fs *fs, char *const *paths, size_t n,
                          const struct tsm_damage *damage, struct tsm_shard **out, struct tsm_err *err)
 {

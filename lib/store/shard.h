@@ -39,6 +39,9 @@ struct tsm_shard {
  * are). damage (may be NULL) lives as long as the shard. TSM_ECORRUPT names file, offset and cause. */
 int tsm_shard_open(const struct tsm_fs *fs, const char *path, const char *wal_path,
                    const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);
+/* The same with a log that has been read (NULL: none), which becomes the shard's whatever happens. */
+int tsm_shard_open_over(const struct tsm_fs *fs, const char *path, struct tsm_log *log,
+                        const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);
 /* Loose files, in the order given (a later one wins). */
 int tsm_shard_open_files(const struct tsm_fs *fs, char *const *paths, size_t n,
                          const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);

@@ -89,7 +89,7 @@ void put_lines(struct tsm_buf *text, grid g, int n)
 
 /* ---- writing ---- */
 
-static void on_reject(void *ctx, uint32_t line, struct tsm_str text, const char *cause)
+void count_rejected(void *ctx, uint32_t line, struct tsm_str text, const char *cause)
 {
     struct rejected *r = ctx;
     (void)line;
@@ -115,8 +115,8 @@ int write_text(struct tsm_engine *e, struct tsm_str text, struct rejected *rejec
 {
     struct tsm_points points = {0};
     struct tsm_line_options opt = {.unit = 1, .now = START};
-    tsm_line_parse(text, &opt, &points, on_reject, rejected);
-    int rc = tsm_engine_write(e, &points, on_reject, rejected, err);
+    tsm_line_parse(text, &opt, &points, count_rejected, rejected);
+    int rc = tsm_engine_write(e, &points, count_rejected, rejected, err);
     tsm_points_release(&points);
     return rc;
 }

@@ -31,6 +31,8 @@ struct rejected {
     char cause[1024];
 };
 
+/* Notes what a struct rejected has: a tsm_reject_fn. */
+void count_rejected(void *ctx, uint32_t line, struct tsm_str text, const char *cause);
 struct tsm_engine_options engine_options(void);
 int write_text(struct tsm_engine *e, struct tsm_str text, struct rejected *rejected, struct tsm_err *err);
 /* A whole run: open, write, sync, close. stats and rejected may be NULL. */

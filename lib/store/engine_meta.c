@@ -1,0 +1,196 @@
+/*
+ * store/engine_meta.c: meta.db in the hands of an engine: policies, changes, drops.
+ *
+ * The writer alone changes it, and saves it; what others get is a copy.
+ */
+#include "store/engine_impl.h"
+
+#include "base/alloc.h"
+#include "store/data_dir.h"
+#include "base/banned.h"
+
+/* ---- policies ---- */
+
+static struct tsm_engine_policy *new_policy(struct tsm_str db, struct tsm_str rp)
+{
+    struct tsm_engine_policy *p = tsm_calloc(1, sizeof *p + db.n + rp.n);
+    char *names = (char *)(p + 1);
+    memcpy(names, db.p, db.n);
+    memcpy(names + db.n, rp.p, rp.n);
+    p->db = tsm_str(names, db.n);
+    p->rp = tsm_str(names + db.n, rp.n);
+    return p;
+}
+
+struct tsm_engine_policy *tsm_engine_take_policy(struct tsm_engine *e, struct tsm_str db,
+                                                 const struct tsm_rp *rp)
+{
+    struct tsm_engine_policy *p = NULL;
+    for (size_t i = 0; i < e->npolicies && !p; i++)
+        if (tsm_str_eq(e->policies[i]->rp, rp->name) && tsm_str_eq(e->policies[i]->db, db))
+            p = e->policies[i];
+    if (!p) {
+        p = new_policy(db, rp->name);
+        TSM_GROW(e->policies, e->npolicies + 1, e->cappolicies);
+        e->policies[e->npolicies++] = p;
+    }
+    p->retention = rp->duration;
+    return p;
+}
+
+int tsm_engine_policy(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp,
+                      struct tsm_engine_policy **policy, struct tsm_err *err)
+{
+    *policy = NULL;
+    const struct tsm_database *d = tsm_meta_database(&e->meta, db);
+    if (!d)
+        return tsm_err_set(err, TSM_EQUERY, "database not found: \"%.*s\"", (int)db.n, db.p);
+    const struct tsm_rp *found = rp.n || d->default_rp.n ? tsm_meta_rp(d, rp) : NULL;
+    if (!found && !rp.n)
+        return tsm_err_set(err, TSM_EQUERY, "default retention policy not set for: \"%.*s\"", (int)db.n,
+                           db.p);
+    if (!found)
+        return tsm_err_set(err, TSM_EQUERY, "retention policy not found: \"%.*s\"", (int)rp.n, rp.p);
+    *policy = tsm_engine_take_policy(e, db, found);
+    return TSM_OK;
+}
+
+int tsm_engine_choose_policy(struct tsm_engine *e, struct tsm_str name, struct tsm_str rp,
+                             struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    struct tsm_database *db = tsm_meta_database(&e->meta, name);
+    struct tsm_rp_spec spec = {.name = rp};
+    if (!db) {
+        rc = tsm_meta_create_database(&e->meta, name, rp.n ? &spec : NULL, err);
+        e->meta_changed = true;
+    } else if (rp.n && !tsm_meta_rp(db, rp)) {
+        static const int64_t infinite = 0;
+        static const uint32_t replicas = 1;
+        spec.duration = &infinite;
+        spec.replica_n = &replicas;
+        rc = tsm_meta_create_rp(&e->meta, name, &spec, err);
+        e->meta_changed = true;
+    }
+    if (rc != TSM_OK && rp.n)
+        return tsm_err_wrap(err, rc, "database '%.*s', policy '%.*s'", (int)name.n, name.p, (int)rp.n, rp.p);
+    if (rc != TSM_OK)
+        return tsm_err_wrap(err, rc, "database '%.*s'", (int)name.n, name.p);
+    db = tsm_meta_database(&e->meta, name);
+    struct tsm_rp *policy = db ? tsm_meta_rp(db, rp) : NULL;
+    if (!policy)
+        return tsm_err_set(err, TSM_ENOTFOUND, "database %.*s has no default retention policy", (int)name.n,
+                           name.p);
+    e->policy = tsm_engine_take_policy(e, name, policy);
+    return TSM_OK;
+}
+
+/* ---- meta.db ---- */
+
+static int save(struct tsm_engine *e, struct tsm_meta *m, struct tsm_err *err)
+{
+    struct tsm_err cause = {0};
+    int rc;
+    do
+        rc = tsm_meta_save(e->fs, e->dir, m, &cause);
+    while (rc == TSM_ENOSPC && tsm_room_wait_after(&e->room, &cause));
+    if (rc == TSM_OK)
+        tsm_room_found(&e->room);
+    else if (err)
+        *err = cause;
+    return rc;
+}
+
+int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err)
+{
+    if (!e->meta_changed)
+        return TSM_OK;
+    int rc = save(e, &e->meta, err);
+    e->meta_changed = rc != TSM_OK;
+    return rc;
+}
+
+int tsm_engine_meta(struct tsm_engine *e, struct tsm_meta *m, struct tsm_err *err)
+{
+    struct tsm_buf bytes = {0};
+    pthread_mutex_lock(&e->meta_mutex);
+    tsm_meta_encode(&e->meta, &bytes);
+    pthread_mutex_unlock(&e->meta_mutex);
+    int rc = tsm_meta_decode(bytes.data, bytes.len, m, err);
+    tsm_buf_release(&bytes);
+    return rc;
+}
+
+/* A policy that is gone keeps its object until it is dropped; what others have of it is looked up anew. */
+static void refresh_policies(struct tsm_engine *e)
+{
+    for (size_t i = 0; i < e->npolicies; i++) {
+        struct tsm_engine_policy *p = e->policies[i];
+        const struct tsm_database *db = tsm_meta_database(&e->meta, p->db);
+        const struct tsm_rp *rp = db ? tsm_meta_rp(db, p->rp) : NULL;
+        p->current = NULL;
+        if (rp)
+            p->retention = rp->duration;
+    }
+}
+
+int tsm_engine_change_meta(struct tsm_engine *e,
+                           int (*change)(void *ctx, struct tsm_meta *m, struct tsm_err *err), void *ctx,
+                           struct tsm_err *err)
+{
+    struct tsm_buf before = {0}, after = {0};
+    struct tsm_meta changed = {0};
+    tsm_meta_encode(&e->meta, &before);
+    int rc = tsm_meta_decode(before.data, before.len, &changed, err);
+    if (rc == TSM_OK)
+        rc = change(ctx, &changed, err);
+    if (rc == TSM_OK)
+        tsm_meta_encode(&changed, &after);
+    bool same = tsm_str_eq(tsm_buf_view(&before), tsm_buf_view(&after));
+    if (rc == TSM_OK && (!same || e->meta_changed)) /* what was made in memory by writes goes along */
+        rc = save(e, &changed, err);
+    tsm_buf_release(&before);
+    tsm_buf_release(&after);
+    if (rc == TSM_OK) {
+        pthread_mutex_lock(&e->meta_mutex);
+        struct tsm_meta old = e->meta;
+        e->meta = changed;
+        pthread_mutex_unlock(&e->meta_mutex);
+        changed = old;
+        e->meta_changed = false;
+        refresh_policies(e);
+    }
+    tsm_meta_release(&changed);
+    return rc;
+}
+
+/* ---- drops ---- */
+
+/* The open shards that are meant are left out of the next flush; what memory has of them is hidden from readers. */
+static void drop_from_memory(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard)
+{
+    tsm_turn_take(&e->turn);
+    for (size_t i = 0; i < e->nshards; i++) {
+        struct tsm_engine_shard *s = e->shards[i];
+        if (!s || s->flush.dropped || !tsm_str_eq(s->policy->db, db) ||
+            (rp.n && !tsm_str_eq(s->policy->rp, rp)) || (shard && s->id != shard))
+            continue;
+        s->flush.dropped = true;
+        s->dropped_in = e->number;
+        if (s->policy->current == s)
+            s->policy->current = NULL;
+    }
+    tsm_turn_give(&e->turn);
+}
+
+/* A folder of a shard is removed with its lock, which a compaction may have. */
+int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                    struct tsm_err *err)
+{
+    int rc = tsm_engine_wait(e, err);
+    if (rc != TSM_OK)
+        return rc;
+    drop_from_memory(e, db, rp, shard);
+    return shard ? tsm_data_remove_shard(e->fs, e->dir, db, rp, shard, err)
+                 : tsm_data_remove(e->fs, e->dir, db, rp, err);
+}
