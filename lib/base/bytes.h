@@ -33,6 +33,13 @@ static inline void tsm_put_be16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)v;
 }
 
+static inline uint64_t tsm_get_le64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
+
 static inline void tsm_put_be32(uint8_t *p, uint32_t v)
 {
     v = htobe32(v);
