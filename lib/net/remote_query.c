@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "net/answer_msgpack.h"
 #include "query/parser.h"
+#include "result/rows_stream.h"
 #include "base/banned.h"
 
 #define MSGPACK_TYPE "application/x-msgpack"
@@ -94,6 +95,13 @@ static int take_msgpack(void *ctx, const char *content_type, const uint8_t *p, s
     return tsm_answer_msgpack_feed(q->answer, p, n, err);
 }
 
+static int take_rows(void *ctx, const char *content_type, const uint8_t *p, size_t n, struct tsm_err *err)
+{
+    if (strcasecmp(content_type, TSM_ROWS_CONTENT_TYPE) != 0)
+        return tsm_err_set(err, TSM_ECORRUPT, "the server answers in '%s', not in rows", content_type);
+    return tsm_rows_reader_feed(ctx, p, n, err);
+}
+
 static int refused(long status, const struct tsm_buf *text, struct tsm_err *err)
 {
     int code = status == 401 || status == 403   ? TSM_EACCESS
@@ -139,6 +147,18 @@ static int ask_msgpack(struct tsm_client *c, struct remote_query *q, const struc
     return rc;
 }
 
+static int ask_rows(struct tsm_client *c, const struct tsm_remote_query *what, struct tsm_sink *sink,
+                    uint64_t *rows, struct tsm_err *err)
+{
+    struct tsm_rows_reader *reader = tsm_rows_reader_new(sink);
+    struct tsm_client_request r = {.accept = TSM_ROWS_CONTENT_TYPE, .take = take_rows, .ctx = reader};
+    int rc = ask(c, what, &r, err);
+    if (rc == TSM_OK)
+        rc = tsm_rows_reader_end(reader, rows, err);
+    tsm_rows_reader_free(reader);
+    return rc;
+}
+
 static int learn_tags(struct tsm_client *c, struct remote_query *q, const struct tsm_remote_query *what,
                       struct tsm_err *err)
 {
@@ -160,21 +180,33 @@ static bool several(void *ctx, unsigned statement)
            tsm_statement_several(&q->ast.statements[statement]);
 }
 
-int tsm_remote_query_run(struct tsm_client *c, const struct tsm_remote_query *what, struct tsm_sink *sink,
-                         uint64_t *rows, struct tsm_err *err)
+/* Asks an InfluxDB that is none of ours. */
+static int ask_foreign(struct tsm_client *c, const struct tsm_remote_query *what, struct tsm_sink *sink,
+                       uint64_t *rows, struct tsm_err *err)
 {
     struct remote_query q = {0};
-    uint64_t none;
     q.parsed = tsm_parse_query(what->text, &q.ast, NULL) == TSM_OK;
     int rc = what->needs_tags ? learn_tags(c, &q, what, err) : TSM_OK;
     struct tsm_answer_options opt = {.sink = sink, .several = several, .ctx = &q};
     if (what->needs_tags)
         opt.is_tag = is_tag;
     if (rc == TSM_OK)
-        rc = ask_msgpack(c, &q, what, &opt, rows ? rows : &none, err);
+        rc = ask_msgpack(c, &q, what, &opt, rows, err);
     tsm_ast_release(&q.ast);
     tsm_map_release(&q.tags);
     tsm_arena_release(&q.texts);
     tsm_buf_release(&q.key);
     return rc;
+}
+
+int tsm_remote_query_run(struct tsm_client *c, const struct tsm_remote_query *what, struct tsm_sink *sink,
+                         uint64_t *rows, struct tsm_err *err)
+{
+    uint64_t none;
+    bool ours;
+    int rc = tsm_client_is_tsmkit(c, &ours, err);
+    if (rc != TSM_OK)
+        return rc;
+    return ours ? ask_rows(c, what, sink, rows ? rows : &none, err)
+                : ask_foreign(c, what, sink, rows ? rows : &none, err);
 }
