@@ -99,6 +99,7 @@ static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st
     case TSM_STATEMENT_SHOW_TAG_KEYS:
     case TSM_STATEMENT_SHOW_TAG_VALUES:
     case TSM_STATEMENT_SHOW_FIELD_KEYS:
+    case TSM_STATEMENT_SHOW_CARDINALITY:
         return tsm_show_run(q, st, sink, err);
     case TSM_STATEMENT_DELETE:
     case TSM_STATEMENT_DROP_SERIES:

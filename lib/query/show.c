@@ -87,10 +87,9 @@ bool tsm_has_time(const struct tsm_expr *e)
         return tsm_has_time(e->u.paren);
     if (e->kind != TSM_EXPR_BINARY)
         return false;
-    const struct tsm_expr *lhs = e->u.binary.lhs, *rhs = e->u.binary.rhs;
     if (e->u.binary.op == TSM_TOK_AND || e->u.binary.op == TSM_TOK_OR)
-        return tsm_has_time(lhs) || tsm_has_time(rhs);
-    return is_time(lhs) || is_time(rhs);
+        return tsm_has_time(e->u.binary.lhs) || tsm_has_time(e->u.binary.rhs);
+    return is_time(e->u.binary.lhs);
 }
 
 int tsm_shower_condition(struct tsm_shower *s, const struct tsm_expr *condition)
@@ -124,6 +123,21 @@ struct tsm_expr *tsm_shower_names(struct tsm_shower *s, struct tsm_expr *conditi
     if (!names || !condition)
         return names ? names : condition;
     return tsm_expr_binary(&s->arena, TSM_TOK_AND, names, condition);
+}
+
+struct tsm_expr *tsm_shower_keys(struct tsm_shower *s)
+{
+    struct tsm_expr *var = tsm_expr_new(&s->arena, TSM_EXPR_VAR), *all = NULL;
+    var->u.var.name = TSM_STR("_tagKey");
+    if (s->show->key_op != TSM_TOK_IN)
+        return tsm_expr_binary(&s->arena, s->show->key_op, var, s->show->key);
+    for (size_t i = 0; i < s->show->key->u.list.n; i++) {
+        struct tsm_expr *key = tsm_expr_new(&s->arena, TSM_EXPR_STRING);
+        key->u.string = s->show->key->u.list.items[i];
+        struct tsm_expr *e = tsm_expr_binary(&s->arena, TSM_TOK_EQ, var, key);
+        all = all ? tsm_expr_binary(&s->arena, TSM_TOK_OR, all, e) : e;
+    }
+    return all;
 }
 
 static void add_shards(struct tsm_shower *s, struct tsm_shard **more, size_t n)
@@ -200,6 +214,8 @@ static int show_from_shards(struct tsm_shower *s, enum tsm_statement_kind kind)
         return tsm_show_tags(s, false);
     case TSM_STATEMENT_SHOW_TAG_VALUES:
         return tsm_show_tags(s, true);
+    case TSM_STATEMENT_SHOW_CARDINALITY:
+        return tsm_show_cardinality(s);
     default:
         return tsm_show_field_keys(s);
     }
@@ -209,7 +225,9 @@ int tsm_show_run(struct tsm_query_ctx *q, const struct tsm_statement *st, struct
                  struct tsm_err *err)
 {
     struct tsm_shower s = {.q = q, .show = &st->u.show, .sink = sink, .err = err};
-    bool sources_decide = st->kind == TSM_STATEMENT_SHOW_SERIES || st->kind == TSM_STATEMENT_SHOW_FIELD_KEYS;
+    bool sources_decide = st->kind == TSM_STATEMENT_SHOW_SERIES ||
+                          st->kind == TSM_STATEMENT_SHOW_FIELD_KEYS ||
+                          st->kind == TSM_STATEMENT_SHOW_CARDINALITY;
     if (st->kind == TSM_STATEMENT_SHOW_DATABASES)
         return tsm_show_databases(q, sink, err);
     int rc = tsm_query_ctx_meta(q, err);

@@ -56,6 +56,8 @@ bool tsm_has_time(const struct tsm_expr *e);
 int tsm_shower_condition(struct tsm_shower *s, const struct tsm_expr *condition);
 /* Adds "_name is one of the sources" to a condition, as influxd does. */
 struct tsm_expr *tsm_shower_names(struct tsm_shower *s, struct tsm_expr *condition);
+/* WITH KEY as a comparison with _tagKey. */
+struct tsm_expr *tsm_shower_keys(struct tsm_shower *s);
 /* The shards of each source's policy; without sources, of the default policy. */
 int tsm_shower_source_shards(struct tsm_shower *s);
 /* All measurements and series of the database. */
@@ -69,6 +71,7 @@ int tsm_show_measurements(struct tsm_shower *s);           /* show_measurements.
 int tsm_show_series(struct tsm_shower *s);                 /* show_series.c */
 int tsm_show_tags(struct tsm_shower *s, bool with_values); /* show_tags.c */
 int tsm_show_field_keys(struct tsm_shower *s);             /* show_fields.c */
+int tsm_show_cardinality(struct tsm_shower *s);            /* show_cardinality.c */
 /* show_meta.c */
 int tsm_show_databases(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
 int tsm_show_policies(struct tsm_query_ctx *q, struct tsm_str database, struct tsm_sink *sink,

@@ -3,94 +3,63 @@
 #include "base/map.h"
 #include "query/show_impl.h"
 #include "query/tag_filter.h"
-#include "store/scan.h"
+#include "query/system_select.h"
 
 #include "base/banned.h"
 
+static int list_one(struct tsm_shower *s, const struct tsm_expr *condition, const struct tsm_map *alive,
+                    const struct tsm_listed_measurement *m, const struct tsm_listed_series *series,
+                    struct tsm_show_rows *out)
+{
+    if (alive && tsm_map_get(alive, series->key, tsm_hash(series->key)) == TSM_MAP_NONE)
+        return TSM_OK;
+    int rc = tsm_filter_series(condition, m->name, series, s->err);
+    return rc > 0 ? tsm_show_rows_add(out, series->key, tsm_str("", 0), s->err) : rc;
+}
+
 /* alive: the series to give, NULL for all. */
 static int list_series(struct tsm_shower *s, const struct tsm_expr *condition, const struct tsm_map *alive,
-                       struct tsm_show_rows *out)
+                       bool descending, struct tsm_show_rows *out)
 {
+    const struct tsm_catalogue *c = &s->catalogue;
+    unsigned rounds = 0;
     int rc = TSM_OK;
     tsm_show_rows_series(out, tsm_str("", 0), s->show);
-    for (size_t i = 0; i < s->catalogue.n && rc >= 0; i++) {
-        const struct tsm_listed_measurement *m = &s->catalogue.measurements[i];
+    for (size_t i = 0; i < c->n && rc >= 0; i++) {
+        const struct tsm_listed_measurement *m = &c->measurements[descending ? c->n - 1 - i : i];
         for (size_t k = 0; k < m->nseries && rc >= 0; k++) {
-            if (alive && tsm_map_get(alive, m->series[k].key, tsm_hash(m->series[k].key)) == TSM_MAP_NONE)
-                continue;
-            rc = tsm_filter_series(condition, m->name, &m->series[k], s->err);
-            if (rc > 0)
-                rc = tsm_show_rows_add(out, m->series[k].key, tsm_str("", 0), s->err);
+            rc = tsm_control_round(s->q->opt->control, &rounds, s->err);
+            if (rc == TSM_OK)
+                rc = list_one(s, condition, alive, m, &m->series[descending ? m->nseries - 1 - k : k], out);
         }
     }
     return rc < 0 ? rc : tsm_show_rows_end(out, s->err);
 }
 
-/* Puts the series that have values in the time range into alive. */
-static int find_alive(struct tsm_shower *s, const struct tsm_shard *shard, struct tsm_scan *scan,
-                      struct tsm_map *alive)
-{
-    for (size_t i = 0; i < shard->nkeys; i++) {
-        struct tsm_str series, field;
-        int64_t tmin, tmax;
-        uint64_t count;
-        if (!tsm_key_split(tsm_shard_key(shard, i), &series, &field))
-            continue;
-        tsm_key_range(shard, i, &tmin, &tmax);
-        uint64_t hash = tsm_hash(series);
-        if (tmin > s->range.max || tmax < s->range.min || tsm_map_get(alive, series, hash) != TSM_MAP_NONE)
-            continue;
-        int rc = tsm_scan_count(scan, shard, i, s->range.min, s->range.max, &count, s->err);
-        if (rc != TSM_OK)
-            return rc;
-        if (count)
-            tsm_map_put(alive, series, hash, 0);
-    }
-    return TSM_OK;
-}
-
-/* Can the condition be decided by tags and the name alone? Only comparisons of one that is not a field with a
- * string or a regular expression can. */
-static bool is_about_tags(const struct tsm_shower *s, const struct tsm_expr *e)
-{
-    if (!e || e->kind == TSM_EXPR_BOOLEAN)
-        return true;
-    if (e->kind == TSM_EXPR_PAREN)
-        return is_about_tags(s, e->u.paren);
-    if (e->kind != TSM_EXPR_BINARY)
-        return false;
-    const struct tsm_expr *lhs = e->u.binary.lhs, *rhs = e->u.binary.rhs;
-    if (e->u.binary.op == TSM_TOK_AND || e->u.binary.op == TSM_TOK_OR)
-        return is_about_tags(s, lhs) && is_about_tags(s, rhs);
-    if (lhs->kind != TSM_EXPR_VAR || (rhs->kind != TSM_EXPR_STRING && rhs->kind != TSM_EXPR_REGEX) ||
-        (lhs->u.var.type != TSM_DATA_UNKNOWN && lhs->u.var.type != TSM_DATA_TAG))
-        return false;
-    for (size_t i = 0; i < s->nshards; i++)
-        for (size_t k = 0; k < s->shards[i]->nkeys; k++) {
-            struct tsm_str series, field;
-            if (tsm_key_split(tsm_shard_key(s->shards[i], k), &series, &field) &&
-                tsm_str_eq(field, lhs->u.var.name))
-                return false;
-        }
-    return true;
-}
-
-static int show_series_in_time(struct tsm_shower *s, const struct tsm_expr *condition,
-                               struct tsm_show_rows *out)
+/* With a time range influxd selects _seriesKey from the shards that it touches, and gives all their series. */
+static int show_series_in_time(struct tsm_shower *s, struct tsm_show_rows *out)
 {
     struct tsm_map alive = {0};
-    if (!is_about_tags(s, s->condition) || tsm_filter_check_operators(condition, NULL) != TSM_OK)
-        return tsm_err_set(s->err, TSM_EQUERY,
-                           "SHOW SERIES with time and field values in WHERE is not supported yet");
-    int rc = tsm_catalogue_make(s->shards, s->nshards, false, s->q->opt->memory, &s->catalogue, s->err);
-    struct tsm_scan *scan = tsm_scan_new();
-    for (size_t i = 0; i < s->nshards && rc == TSM_OK; i++)
-        rc = find_alive(s, s->shards[i], scan, &alive);
-    tsm_scan_free(scan);
-    if (rc == TSM_OK)
-        rc = list_series(s, condition, &alive, out);
+    struct tsm_system_select x;
+    int rc = tsm_system_select_open(&x, s->q, s->show, s->show->condition, false, s->err);
+    for (size_t i = 0; rc >= 0 && x.visible && i < x.plan.nunits; i++) {
+        const struct tsm_unit *u = &x.plan.units[i];
+        for (size_t k = 0; k < u->nseries && rc >= 0; k++) {
+            struct tsm_str key = tsm_plan_series_key(u, &u->series[k]);
+            uint64_t hash = tsm_hash(key);
+            rc = tsm_system_select_passes(&x, u, k, s->err);
+            if (rc > 0 && tsm_map_get(&alive, key, hash) == TSM_MAP_NONE)
+                tsm_map_put(&alive, key, hash, 0);
+        }
+    }
+    bool any = alive.used > 0;
+    if (rc >= 0 && any)
+        rc = tsm_catalogue_make(s->shards, s->nshards, false, s->q->opt->memory, &s->catalogue, s->err);
+    if (rc >= 0 && any)
+        rc = list_series(s, NULL, &alive, s->show->descending, out);
+    tsm_system_select_release(&x);
     tsm_map_release(&alive);
-    return rc;
+    return rc < 0 ? rc : TSM_OK;
 }
 
 static int show_series_in_index(struct tsm_shower *s, const struct tsm_expr *condition,
@@ -99,7 +68,7 @@ static int show_series_in_index(struct tsm_shower *s, const struct tsm_expr *con
     int rc = tsm_filter_check_operators(condition, s->err);
     if (rc == TSM_OK)
         rc = tsm_shower_catalogue(s, false);
-    return rc == TSM_OK ? list_series(s, condition, NULL, out) : rc;
+    return rc == TSM_OK ? list_series(s, condition, NULL, false, out) : rc;
 }
 
 /* influxd looks the type of a name::field up in an index that knows none, so ::field says nothing here. */
@@ -125,12 +94,10 @@ int tsm_show_series(struct tsm_shower *s)
     if (rc != TSM_OK || s->nshards == 0)
         return rc;
     s->condition = tsm_expr_copy(&s->arena, s->condition);
-    if (!tsm_has_time(s->show->condition))
-        forget_any_field(s->condition);
-    const struct tsm_expr *condition = tsm_shower_names(s, s->condition);
+    forget_any_field(s->condition);
     struct tsm_show_rows *out = tsm_show_rows_new(s->sink, "key", NULL);
-    rc = tsm_has_time(s->show->condition) ? show_series_in_time(s, condition, out)
-                                          : show_series_in_index(s, condition, out);
+    rc = tsm_has_time(s->show->condition) ? show_series_in_time(s, out)
+                                          : show_series_in_index(s, tsm_shower_names(s, s->condition), out);
     tsm_free(out);
     return rc;
 }

@@ -89,28 +89,12 @@ static int list_measurements_tags(struct tsm_shower *s, const struct tsm_expr *c
     return rc < 0 ? rc : TSM_OK;
 }
 
-/* WITH KEY as a comparison with _tagKey. */
-static struct tsm_expr *key_condition(struct tsm_shower *s)
-{
-    struct tsm_expr *var = tsm_expr_new(&s->arena, TSM_EXPR_VAR), *all = NULL;
-    var->u.var.name = TSM_STR("_tagKey");
-    if (s->show->key_op != TSM_TOK_IN)
-        return tsm_expr_binary(&s->arena, s->show->key_op, var, s->show->key);
-    for (size_t i = 0; i < s->show->key->u.list.n; i++) {
-        struct tsm_expr *key = tsm_expr_new(&s->arena, TSM_EXPR_STRING);
-        key->u.string = s->show->key->u.list.items[i];
-        struct tsm_expr *e = tsm_expr_binary(&s->arena, TSM_TOK_EQ, var, key);
-        all = all ? tsm_expr_binary(&s->arena, TSM_TOK_OR, all, e) : e;
-    }
-    return all;
-}
-
 int tsm_show_tags(struct tsm_shower *s, bool with_values)
 {
     struct tsm_expr *condition = s->show->condition;
     bool any = false;
     if (with_values) {
-        struct tsm_expr *keys = key_condition(s);
+        struct tsm_expr *keys = tsm_shower_keys(s);
         condition = condition ? tsm_expr_binary(&s->arena, TSM_TOK_AND, condition, keys) : keys;
     }
     int rc = tsm_shower_condition(s, tsm_shower_names(s, condition));
