@@ -4,9 +4,11 @@
  *   raft_node.[ch]  libraft and its libuv loop on a thread of its own: bytes in, committed bytes out, snapshots
  *   entry.[ch]      what stands in a raft entry: a batch of points (format/batch.h, LZ4) for a database and policy, or a change
  *                   (query/change.h)
- *   data_node.c     the state machine: one thread applies committed entries to the engine, in order, and answers whoever waits
+ *   data_node.c     opening and closing; the machine of raft_node.h
  *   snapshot.[ch]   a snapshot: meta.db and the list of files with sizes and digests
+ *   apply.c         the thread that applies committed entries to the engine
  *   service.c       net/service.h: writes are parsed already, encoded here and proposed; queries read the engine
+ *   keeper.c        what is done by the clock: flushes, retention
  *
  * Rules that hold it together:
  * - The raft log is the write-ahead log: an answer is given when the entry is committed (fsynced) and applied.
@@ -27,11 +29,13 @@
 struct tsm_data_node_options {
     const struct tsm_fs *fs;
     const char *dir;
-    size_t memory;          /* of the memtables */
-    size_t log_memory;      /* of raft entries held: 0: 64 MiB */
-    size_t pending;         /* bytes of writes on their way: 0: 64 MiB */
-    size_t entry_max;       /* bytes of an entry: 0: 1 MiB; a larger write becomes several */
-    int64_t flush_interval; /* points go to files after so long at the latest */
+    size_t memory;              /* of the memtables */
+    size_t log_memory;          /* of raft entries held: 0: 64 MiB */
+    size_t pending;             /* bytes of writes on their way: 0: 64 MiB */
+    size_t entry_max;           /* bytes of an entry: 0: 1 MiB; a larger write becomes several */
+    int64_t flush_interval;     /* points go to files after so long at the latest; 0: by size alone */
+    int64_t retention_interval; /* what has fallen out of its policy is looked for so often; 0: never */
+    const char *address;        /* of this node, for its peers; NULL: it has none */
     unsigned jobs;
     struct tsm_reserve reserve;
     struct tsm_tasks *tasks;
@@ -45,7 +49,10 @@ struct tsm_data_node;
 int tsm_data_node_open(const struct tsm_data_node_options *opt, struct tsm_data_node **n,
                        struct tsm_err *err);
 struct tsm_service *tsm_data_node_service(struct tsm_data_node *n);
-/* A clean stop: refuses new writes, waits for those on their way, flushes, takes a snapshot. influxd could open the directory. */
+/* Takes what has been written into files, and waits for it. */
+int tsm_data_node_flush(struct tsm_data_node *n, struct tsm_err *err);
+/* A clean stop: refuses new writes, waits for those on their way, flushes, takes a snapshot. influxd could open the directory.
+ * When it fails everything acknowledged is in the log, and the next start takes it from there. Frees in any case. */
 int tsm_data_node_close(struct tsm_data_node *n, struct tsm_err *err);
 
 #endif

@@ -65,6 +65,56 @@ char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp, uint64
     return path_below(dir, "wal", db, rp, &shard);
 }
 
+/* ---- what only a daemon's log has ---- */
+
+char *tsm_path_raft(const char *dir)
+{
+    return tsm_path_join(dir, "raft");
+}
+
+char *tsm_path_socket(const char *dir)
+{
+    return tsm_path_join(dir, "raftd.sock");
+}
+
+static char *path_unflushed(const char *dir)
+{
+    return tsm_path_join(dir, "raft/unflushed");
+}
+
+int tsm_data_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
+{
+    char *path = path_unflushed(dir);
+    bool unflushed = tsm_fs_exists(fs, path);
+    tsm_free(path);
+    if (!unflushed)
+        return TSM_OK;
+    return tsm_err_set(
+        err, TSM_EAGAIN,
+        "%s: some points are in the log of tsm-raftd only: start it, or run tsm-raftd --flush -d %s", dir,
+        dir);
+}
+
+int tsm_data_mark_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
+{
+    char *path = path_unflushed(dir);
+    int rc = tsm_fs_write_file(fs, path, TSM_STR(""), err);
+    tsm_free(path);
+    return rc;
+}
+
+int tsm_data_clear_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
+{
+    char *path = path_unflushed(dir);
+    int rc = tsm_fs_remove(fs, path, err);
+    if (rc == TSM_OK)
+        rc = tsm_fs_sync_parent(fs, path, err);
+    tsm_free(path);
+    return rc;
+}
+
+/* ---- parts as a whole ---- */
+
 int tsm_data_make_shard(const struct tsm_fs *fs, const char *path, struct tsm_err *err)
 {
     enum { LEVELS = 4 }; /* shard in rp, rp in db, db in data, data in DIR */

@@ -15,8 +15,17 @@ char *tsm_path_lock(const char *dir);
 char *tsm_path_rp(const char *dir, struct tsm_str db, struct tsm_str rp);
 char *tsm_path_shard(const char *dir, struct tsm_str db, struct tsm_str rp, uint64_t shard);
 char *tsm_path_shard_lock(const char *shard_dir); /* of compactions and deletes in the shard: SHARD/lock */
+char *tsm_path_raft(const char *dir);             /* DIR/raft */
+char *tsm_path_socket(const char *dir);           /* DIR/raftd.sock */
 char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
                    uint64_t shard); /* log folder of a shard */
+
+/* While a daemon has the directory, and after it was killed, there are points that only its log has. TSM_EAGAIN: so it is, and
+ * the message says what to do. */
+int tsm_data_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
+/* Durably: before the daemon takes in the first point, and after the last one is in a file. */
+int tsm_data_mark_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
+int tsm_data_clear_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
 
 /* Makes a shard's folder (a path of tsm_path_shard()), and every entry on the way from DIR down durable, also
  * those that were there: whoever made them may have been killed before the fsync. */

@@ -1,0 +1,80 @@
+/* cluster/keeper.c: what a data node does by the clock: points go to files after a while, and shards go when they have expired. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/time.h"
+#include "cluster/data_node_impl.h"
+#include "base/banned.h"
+
+enum { LOOK_MS = 500 };
+
+/* Whether the node closes meanwhile. */
+static bool sleep_a_moment(struct tsm_data_node *n)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOOK_MS * 1000000l;
+    until.tv_sec += until.tv_nsec / 1000000000l;
+    until.tv_nsec %= 1000000000l;
+    pthread_mutex_lock(&n->flow);
+    if (!n->closing)
+        pthread_cond_timedwait(&n->leave, &n->flow, &until);
+    bool closing = n->closing;
+    pthread_mutex_unlock(&n->flow);
+    return closing;
+}
+
+/* As DROP SHARD, by way of the log: all replicas drop it at the same place among the writes. */
+static void drop_shard(struct tsm_data_node *n, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                       int64_t now)
+{
+    char text[64];
+    struct tsm_err err = {0};
+    snprintf(text, sizeof text, "DROP SHARD %" PRIu64, shard);
+    struct tsm_change c = {.text = tsm_str_of(text), .now = now};
+    if (tsm_node_change(n, &c, &err) == TSM_OK)
+        tsm_node_say(n, "shard %" PRIu64 " of database %.*s, policy %.*s has expired and was removed", shard,
+                     (int)db.n, db.p, (int)rp.n, rp.p);
+    else
+        tsm_node_say(n, "shard %" PRIu64 " has expired, and could not be removed: %s", shard, err.msg);
+}
+
+static void drop_expired(struct tsm_data_node *n)
+{
+    struct tsm_meta m;
+    int64_t now = tsm_now();
+    if (tsm_engine_meta(n->engine, &m, NULL) != TSM_OK)
+        return;
+    for (size_t i = 0; i < m.ndatabases; i++) {
+        const struct tsm_database *db = &m.databases[i];
+        for (size_t j = 0; j < db->nrps; j++) {
+            const struct tsm_rp *rp = &db->rps[j];
+            for (size_t k = 0; k < rp->ngroups && rp->duration > 0; k++) {
+                const struct tsm_shard_group *g = &rp->groups[k];
+                if (g->deleted_at || g->end >= now - rp->duration)
+                    continue;
+                for (size_t s = 0; s < g->nshards; s++)
+                    drop_shard(n, db->name, rp->name, g->shards[s], now);
+            }
+        }
+    }
+    tsm_meta_release(&m);
+}
+
+void *tsm_node_keeper_main(void *arg)
+{
+    struct tsm_data_node *n = arg;
+    int64_t retention_at = tsm_monotonic();
+    while (!sleep_a_moment(n)) {
+        int64_t now = tsm_monotonic(), dirty = atomic_load(&n->dirty_since);
+        if (n->flush_interval > 0 && dirty && now - dirty >= n->flush_interval)
+            tsm_raft_snapshot(n->raft, false, NULL);
+        if (n->retention_interval > 0 && now >= retention_at) {
+            drop_expired(n);
+            retention_at = now + n->retention_interval;
+        }
+    }
+    return NULL;
+}
