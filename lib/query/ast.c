@@ -95,6 +95,29 @@ void tsm_expr_walk(const struct tsm_expr *e, bool (*visit)(void *ctx, const stru
     }
 }
 
+const char *tsm_privilege_name(int32_t privilege)
+{
+    static const char *const names[] = {"NO PRIVILEGES", "READ", "WRITE", "ALL PRIVILEGES"};
+    return (uint32_t)privilege < sizeof names / sizeof *names ? names[privilege] : "";
+}
+
+const char *tsm_select_interval(const struct tsm_select *s, int64_t *interval)
+{
+    *interval = 0;
+    for (size_t i = 0; i < s->ndimensions; i++) {
+        const struct tsm_expr *d = s->dimensions[i];
+        if (d->kind != TSM_EXPR_CALL || !tsm_str_eq(d->u.call.name, TSM_STR("time")))
+            continue;
+        if (d->u.call.nargs < 1 || d->u.call.nargs > 2)
+            return "time dimension expected 1 or 2 arguments";
+        if (d->u.call.args[0]->kind != TSM_EXPR_DURATION)
+            return "time dimension must have duration argument";
+        *interval = d->u.call.args[0]->u.integer;
+        return NULL;
+    }
+    return NULL;
+}
+
 static bool several_sources(const struct tsm_source *sources, size_t n)
 {
     for (size_t i = 0; i < n; i++)

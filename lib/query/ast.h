@@ -114,8 +114,7 @@ struct tsm_select {
     bool raw;                               /* no call in any field */
 };
 
-/* Statements; TSM_STATEMENT_UNSUPPORTED is one that is parsed in full, as influxd does, but that tsmkit
- * cannot execute. */
+/* Statements, and the member of struct tsm_statement that each uses. */
 enum tsm_statement_kind {
     TSM_STATEMENT_SELECT,
     TSM_STATEMENT_EXPLAIN, /* select; analyze */
@@ -131,12 +130,30 @@ enum tsm_statement_kind {
     TSM_STATEMENT_SHOW_TAG_VALUES,
     TSM_STATEMENT_SHOW_FIELD_KEYS,
     TSM_STATEMENT_SHOW_CARDINALITY, /* show.subject, show.exact */
-    TSM_STATEMENT_CREATE_DATABASE,
+    TSM_STATEMENT_SHOW_CONTINUOUS_QUERIES,
+    TSM_STATEMENT_SHOW_DIAGNOSTICS, /* module */
+    TSM_STATEMENT_SHOW_GRANTS,      /* user.name */
+    TSM_STATEMENT_SHOW_QUERIES,
+    TSM_STATEMENT_SHOW_SHARD_GROUPS,
+    TSM_STATEMENT_SHOW_SHARDS,
+    TSM_STATEMENT_SHOW_STATS, /* module */
+    TSM_STATEMENT_SHOW_SUBSCRIPTIONS,
+    TSM_STATEMENT_SHOW_USERS,
+    TSM_STATEMENT_KILL_QUERY,      /* kill */
+    TSM_STATEMENT_CREATE_DATABASE, /* ddl, also the next four */
     TSM_STATEMENT_DROP_DATABASE,
     TSM_STATEMENT_CREATE_RETENTION_POLICY,
     TSM_STATEMENT_ALTER_RETENTION_POLICY,
     TSM_STATEMENT_DROP_RETENTION_POLICY,
-    TSM_STATEMENT_UNSUPPORTED,
+    TSM_STATEMENT_CREATE_USER,  /* user: name, password, admin */
+    TSM_STATEMENT_DROP_USER,    /* user.name */
+    TSM_STATEMENT_SET_PASSWORD, /* user: name, password */
+    TSM_STATEMENT_GRANT,        /* user: privilege on database, or admin; also REVOKE */
+    TSM_STATEMENT_REVOKE,
+    TSM_STATEMENT_CREATE_CONTINUOUS_QUERY, /* continuous */
+    TSM_STATEMENT_DROP_CONTINUOUS_QUERY,   /* continuous: name, database */
+    TSM_STATEMENT_CREATE_SUBSCRIPTION,     /* subscription */
+    TSM_STATEMENT_DROP_SUBSCRIPTION,       /* subscription: name, database, rp */
 };
 
 enum tsm_cardinality_of { /* what a SHOW … CARDINALITY counts */
@@ -157,7 +174,7 @@ struct tsm_show {
     struct tsm_expr *condition;
     struct tsm_expr **dimensions; /* SHOW … CARDINALITY */
     size_t ndimensions;
-    bool ordered, descending;
+    bool ordered, order_named, descending;  /* as in struct tsm_select */
     int64_t limit, offset, slimit, soffset; /* 0: not given */
     enum tsm_cardinality_of subject;
     bool exact;
@@ -174,6 +191,40 @@ struct tsm_ddl {
     uint64_t shard;
 };
 
+/* influxql's numbers, which are also those in meta.db. */
+enum tsm_privilege_kind {
+    TSM_PRIVILEGE_NONE,
+    TSM_PRIVILEGE_READ,
+    TSM_PRIVILEGE_WRITE,
+    TSM_PRIVILEGE_ALL,
+};
+const char *tsm_privilege_name(int32_t privilege); /* "NO PRIVILEGES", "READ", "WRITE", "ALL PRIVILEGES" */
+
+struct tsm_user_clauses {
+    struct tsm_str name, password;
+    struct tsm_str database; /* GRANT and REVOKE … ON */
+    enum tsm_privilege_kind privilege;
+    bool admin; /* WITH ALL PRIVILEGES; GRANT and REVOKE without ON */
+};
+
+struct tsm_continuous_clauses {
+    struct tsm_str name, database;
+    int64_t every, range;      /* RESAMPLE EVERY and FOR, nanoseconds; 0: not given */
+    struct tsm_select *select; /* has a target; groups by time, unless it calls no function */
+};
+
+struct tsm_subscription_clauses {
+    struct tsm_str name, database, rp;
+    bool any; /* DESTINATIONS ANY, else ALL */
+    struct tsm_str *destinations;
+    size_t ndestinations;
+};
+
+struct tsm_kill_clauses {
+    uint64_t id;
+    struct tsm_str host; /* ON, or empty */
+};
+
 struct tsm_statement {
     enum tsm_statement_kind kind;
     struct tsm_pos pos;
@@ -183,6 +234,11 @@ struct tsm_statement {
         struct tsm_select *select;
         struct tsm_show show;
         struct tsm_ddl ddl;
+        struct tsm_user_clauses user;
+        struct tsm_continuous_clauses continuous;
+        struct tsm_subscription_clauses subscription;
+        struct tsm_kill_clauses kill;
+        struct tsm_str module; /* SHOW STATS and DIAGNOSTICS FOR, or empty */
     } u;
 };
 
@@ -196,6 +252,9 @@ struct tsm_ast {
 
 void tsm_ast_release(struct tsm_ast *ast);
 
+/* The interval of a SELECT's GROUP BY time(), 0: none; or influxql's message for one that is malformed. */
+const char *tsm_select_interval(const struct tsm_select *s, int64_t *interval);
+
 /* Whether the statement's text allows series of different measurements in its answer. */
 bool tsm_statement_several(const struct tsm_statement *st);
 
@@ -203,6 +262,10 @@ bool tsm_statement_several(const struct tsm_statement *st);
 void tsm_expr_print(struct tsm_buf *out, const struct tsm_expr *e);
 void tsm_source_print(struct tsm_buf *out, const struct tsm_source *s);
 void tsm_select_print(struct tsm_buf *out, const struct tsm_select *s);
+/* print_statement.c: any statement. Passwords are [REDACTED]; durations of CREATE DATABASE are written as Go does. */
+void tsm_statement_print(struct tsm_buf *out, const struct tsm_statement *st);
+/* The same as text that parses to the same statement, with the password '[REDACTED]'. */
+void tsm_statement_print_again(struct tsm_buf *out, const struct tsm_statement *st);
 /* influxql.QuoteIdent() of one segment, and QuoteString(). */
 void tsm_quote_ident(struct tsm_buf *out, struct tsm_str s);
 void tsm_quote_string(struct tsm_buf *out, struct tsm_str s);

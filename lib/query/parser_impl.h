@@ -49,6 +49,18 @@ int tsm_parser_condition(struct tsm_parser *p, struct tsm_expr **e); /* the opti
 int tsm_parser_dimensions(struct tsm_parser *p, struct tsm_expr ***dimensions, size_t *n);
 int tsm_parser_order_by(struct tsm_parser *p, bool *ordered, bool *named, bool *descending);
 
+/* parser_admin.c: what follows the leading keywords */
+int tsm_parser_user_name(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_create_user(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_set_password(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_grant(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_revoke(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_kill_query(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_create_continuous(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_drop_continuous(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_create_subscription(struct tsm_parser *p, struct tsm_statement *st);
+int tsm_parser_drop_subscription(struct tsm_parser *p, struct tsm_statement *st);
+
 /* parser_statement.c */
 int tsm_parser_statement(struct tsm_parser *p, struct tsm_statement *st);
 

@@ -1,5 +1,5 @@
 /*
- * query/parser_statement.c: statements by their leading keywords, and all that is not SELECT.
+ * query/parser_statement.c: statements by their leading keywords; SHOW, databases, policies and deletes.
  *
  * The keywords form a tree; where a word does not fit, the error lists the words of that place in the order
  * of the tables.
@@ -27,8 +27,7 @@ static int parse_from(struct tsm_parser *p, struct tsm_show *s)
 
 static int parse_order_limit_offset(struct tsm_parser *p, struct tsm_show *s)
 {
-    bool named;
-    TSM_TRY(tsm_parser_order_by(p, &s->ordered, &named, &s->descending));
+    TSM_TRY(tsm_parser_order_by(p, &s->ordered, &s->order_named, &s->descending));
     TSM_TRY(tsm_parser_optional_number(p, TSM_TOK_LIMIT, &s->limit));
     return tsm_parser_optional_number(p, TSM_TOK_OFFSET, &s->offset);
 }
@@ -204,9 +203,7 @@ static int show_field_key(struct tsm_parser *p, struct tsm_statement *st)
 
 static int for_module(struct tsm_parser *p, struct tsm_statement *st)
 {
-    struct tsm_str module;
-    (void)st;
-    return tsm_parser_accept(p, TSM_TOK_FOR) ? tsm_parser_string(p, &module) : TSM_OK;
+    return tsm_parser_accept(p, TSM_TOK_FOR) ? tsm_parser_string(p, &st->u.module) : TSM_OK;
 }
 
 static int nothing_more(struct tsm_parser *p, struct tsm_statement *st)
@@ -369,176 +366,7 @@ static int drop_shard(struct tsm_parser *p, struct tsm_statement *st)
     return tsm_parser_unsigned(p, &st->u.ddl.shard);
 }
 
-/* ---- statements that are only parsed ---------------------------------------------------------- */
-
-static int parse_privilege(struct tsm_parser *p, bool *all)
-{
-    struct tsm_lexeme l = tsm_parser_next(p);
-    *all = l.tok == TSM_TOK_ALL;
-    if (*all)
-        (void)tsm_parser_accept(p, TSM_TOK_PRIVILEGES);
-    else if (l.tok != TSM_TOK_READ && l.tok != TSM_TOK_WRITE)
-        return tsm_parser_expected(p, l, "READ, WRITE, ALL [PRIVILEGES]");
-    return TSM_OK;
-}
-
-/* GRANT … ON db TO user, GRANT ALL TO user; REVOKE with FROM. */
-static int parse_privileges(struct tsm_parser *p, enum tsm_token preposition)
-{
-    bool all;
-    struct tsm_str name;
-    TSM_TRY(parse_privilege(p, &all));
-    struct tsm_lexeme l = tsm_parser_next(p);
-    if (l.tok == TSM_TOK_ON) {
-        TSM_TRY(tsm_parser_ident(p, &name));
-        TSM_TRY(tsm_parser_require(p, preposition));
-    } else if (l.tok != preposition || !all) {
-        return tsm_parser_expected(p, l, !all ? "ON" : preposition == TSM_TOK_TO ? "ON, TO" : "ON, FROM");
-    }
-    return tsm_parser_ident(p, &name);
-}
-
-static int grant(struct tsm_parser *p, struct tsm_statement *st)
-{
-    (void)st;
-    return parse_privileges(p, TSM_TOK_TO);
-}
-
-static int revoke(struct tsm_parser *p, struct tsm_statement *st)
-{
-    (void)st;
-    return parse_privileges(p, TSM_TOK_FROM);
-}
-
-static int create_user(struct tsm_parser *p, struct tsm_statement *st)
-{
-    struct tsm_str password;
-    TSM_TRY(tsm_parser_ident(p, &st->u.ddl.name));
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_WITH));
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_PASSWORD));
-    TSM_TRY(tsm_parser_string(p, &password));
-    if (!tsm_parser_accept(p, TSM_TOK_WITH))
-        return TSM_OK;
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_ALL));
-    return tsm_parser_require(p, TSM_TOK_PRIVILEGES);
-}
-
-static int set_password(struct tsm_parser *p, struct tsm_statement *st)
-{
-    struct tsm_str password;
-    TSM_TRY(tsm_parser_ident(p, &st->u.ddl.name));
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_EQ));
-    return tsm_parser_string(p, &password);
-}
-
-static int kill_query(struct tsm_parser *p, struct tsm_statement *st)
-{
-    uint64_t id;
-    struct tsm_str host;
-    (void)st;
-    TSM_TRY(tsm_parser_unsigned(p, &id));
-    return tsm_parser_accept(p, TSM_TOK_ON) ? tsm_parser_ident(p, &host) : TSM_OK;
-}
-
-/* name ON db.rp */
-static int parse_subscription(struct tsm_parser *p, struct tsm_statement *st)
-{
-    TSM_TRY(drop_retention_policy(p, st));
-    struct tsm_lexeme l = tsm_parser_scan(p);
-    struct tsm_str rp;
-    if (l.tok != TSM_TOK_DOT)
-        return tsm_parser_expected(p, l, ".");
-    return tsm_parser_ident(p, &rp);
-}
-
-static int create_subscription(struct tsm_parser *p, struct tsm_statement *st)
-{
-    struct tsm_str destination;
-    TSM_TRY(parse_subscription(p, st));
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_DESTINATIONS));
-    struct tsm_lexeme l = tsm_parser_next(p);
-    if (l.tok != TSM_TOK_ALL && l.tok != TSM_TOK_ANY)
-        return tsm_parser_expected(p, l, "ALL, ANY");
-    do
-        TSM_TRY(tsm_parser_string(p, &destination));
-    while (tsm_parser_accept(p, TSM_TOK_COMMA));
-    return TSM_OK;
-}
-
-/* EVERY d, FOR d: 0 when not given. */
-static int parse_resample_part(struct tsm_parser *p, enum tsm_token word, int64_t *d)
-{
-    char message[100];
-    *d = 0;
-    if (!tsm_parser_accept(p, word))
-        return TSM_OK;
-    struct tsm_lexeme l = tsm_parser_next(p);
-    if (l.tok != TSM_TOK_DURATIONVAL)
-        return tsm_parser_expected(p, l, "duration");
-    if (tsm_parser_duration_text(l.lit, d, message) != TSM_OK)
-        return tsm_parser_error_at(p, l.pos, "%s", message);
-    return TSM_OK;
-}
-
-static const char *group_by_interval(const struct tsm_select *s, int64_t *interval)
-{
-    *interval = 0;
-    for (size_t i = 0; i < s->ndimensions; i++) {
-        const struct tsm_expr *d = s->dimensions[i];
-        if (d->kind != TSM_EXPR_CALL || !tsm_str_eq(d->u.call.name, TSM_STR("time")))
-            continue;
-        if (d->u.call.nargs < 1 || d->u.call.nargs > 2)
-            return "time dimension expected 1 or 2 arguments";
-        if (d->u.call.args[0]->kind != TSM_EXPR_DURATION)
-            return "time dimension must have duration argument";
-        *interval = d->u.call.args[0]->u.integer;
-        return NULL;
-    }
-    return NULL;
-}
-
-static int check_continuous_query(struct tsm_parser *p, const struct tsm_select *s, int64_t every,
-                                  int64_t range)
-{
-    int64_t interval;
-    char expected[100], need[TSM_TIME_TEXT_MAX], got[TSM_TIME_TEXT_MAX];
-    const char *fault = group_by_interval(s, &interval);
-    if (!s->raw && (fault || interval == 0)) {
-        tsm_parser_back(p);
-        tsm_parser_back(p);
-        snprintf(expected, sizeof expected, "GROUP BY time(...)%s%s", fault ? ", " : "", fault ? fault : "");
-        return tsm_parser_expected(p, tsm_parser_next(p), expected);
-    }
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_END));
-    if (fault)
-        return tsm_parser_error(p, "%s", fault);
-    if (every > interval)
-        interval = every;
-    if (range == 0 || interval <= range)
-        return TSM_OK;
-    int n = (int)tsm_format_duration_influxql(need, interval),
-        m = (int)tsm_format_duration_influxql(got, range);
-    return tsm_parser_error(
-        p, "FOR duration must be >= GROUP BY time duration: must be a minimum of %.*s, got %.*s", n, need, m,
-        got);
-}
-
-static int create_continuous_query(struct tsm_parser *p, struct tsm_statement *st)
-{
-    int64_t every = 0, range = 0;
-    struct tsm_select *source;
-    TSM_TRY(drop_retention_policy(p, st)); /* name ON db */
-    if (tsm_parser_accept(p, TSM_TOK_RESAMPLE)) {
-        TSM_TRY(parse_resample_part(p, TSM_TOK_EVERY, &every));
-        TSM_TRY(parse_resample_part(p, TSM_TOK_FOR, &range));
-        if (every == 0 && range == 0)
-            return tsm_parser_expected(p, tsm_parser_next(p), "EVERY, FOR");
-    }
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_BEGIN));
-    TSM_TRY(tsm_parser_require(p, TSM_TOK_SELECT));
-    TSM_TRY(tsm_parser_select(p, TSM_TARGET_REQUIRED, &source));
-    return check_continuous_query(p, source, every, range);
-}
+/* ---- SELECT ----------------------------------------------------------------------------------- */
 
 static int parse_select(struct tsm_parser *p, struct tsm_statement *st)
 {
@@ -576,17 +404,18 @@ struct branch {
     }
 
 static const struct branch show_continuous[] = {
-    LEAF(QUERIES, UNSUPPORTED, "SHOW CONTINUOUS QUERIES", nothing_more), LAST};
+    LEAF(QUERIES, SHOW_CONTINUOUS_QUERIES, "SHOW CONTINUOUS QUERIES", nothing_more), LAST};
 static const struct branch show_field[] = {LEAF(KEY, SHOW_CARDINALITY, NULL, show_field_key),
                                            LEAF(KEYS, SHOW_FIELD_KEYS, "SHOW FIELD KEYS", show_field_keys),
                                            LAST};
-static const struct branch show_grants[] = {LEAF(FOR, UNSUPPORTED, "SHOW GRANTS", parse_name), LAST};
+static const struct branch show_grants[] = {LEAF(FOR, SHOW_GRANTS, "SHOW GRANTS", tsm_parser_user_name),
+                                            LAST};
 static const struct branch show_measurement[] = {
     LEAF(EXACT, SHOW_CARDINALITY, NULL, show_measurement_exact),
     LEAF(CARDINALITY, SHOW_CARDINALITY, NULL, show_measurement_cardinality), LAST};
 static const struct branch show_retention[] = {
     LEAF(POLICIES, SHOW_RETENTION_POLICIES, "SHOW RETENTION POLICIES", show_retention_policies), LAST};
-static const struct branch show_shard[] = {LEAF(GROUPS, UNSUPPORTED, "SHOW SHARD GROUPS", nothing_more),
+static const struct branch show_shard[] = {LEAF(GROUPS, SHOW_SHARD_GROUPS, "SHOW SHARD GROUPS", nothing_more),
                                            LAST};
 static const struct branch show_tag[] = {LEAF(KEY, SHOW_CARDINALITY, NULL, show_tag_key),
                                          LEAF(KEYS, SHOW_TAG_KEYS, "SHOW TAG KEYS", show_tag_keys),
@@ -595,36 +424,36 @@ static const struct branch show_tag[] = {LEAF(KEY, SHOW_CARDINALITY, NULL, show_
 static const struct branch show[] = {
     BELOW(CONTINUOUS, show_continuous),
     LEAF(DATABASES, SHOW_DATABASES, "SHOW DATABASES", nothing_more),
-    LEAF(DIAGNOSTICS, UNSUPPORTED, "SHOW DIAGNOSTICS", for_module),
+    LEAF(DIAGNOSTICS, SHOW_DIAGNOSTICS, "SHOW DIAGNOSTICS", for_module),
     BELOW(FIELD, show_field),
     BELOW(GRANTS, show_grants),
     BELOW(MEASUREMENT, show_measurement),
     LEAF(MEASUREMENTS, SHOW_MEASUREMENTS, "SHOW MEASUREMENTS", show_measurements),
-    LEAF(QUERIES, UNSUPPORTED, "SHOW QUERIES", nothing_more),
+    LEAF(QUERIES, SHOW_QUERIES, "SHOW QUERIES", nothing_more),
     BELOW(RETENTION, show_retention),
     LEAF(SERIES, SHOW_SERIES, "SHOW SERIES", show_series),
     BELOW(SHARD, show_shard),
-    LEAF(SHARDS, UNSUPPORTED, "SHOW SHARDS", nothing_more),
-    LEAF(STATS, UNSUPPORTED, "SHOW STATS", for_module),
-    LEAF(SUBSCRIPTIONS, UNSUPPORTED, "SHOW SUBSCRIPTIONS", nothing_more),
+    LEAF(SHARDS, SHOW_SHARDS, "SHOW SHARDS", nothing_more),
+    LEAF(STATS, SHOW_STATS, "SHOW STATS", for_module),
+    LEAF(SUBSCRIPTIONS, SHOW_SUBSCRIPTIONS, "SHOW SUBSCRIPTIONS", nothing_more),
     BELOW(TAG, show_tag),
-    LEAF(USERS, UNSUPPORTED, "SHOW USERS", nothing_more),
+    LEAF(USERS, SHOW_USERS, "SHOW USERS", nothing_more),
     LAST,
 };
 static const struct branch create_continuous[] = {
-    LEAF(QUERY, UNSUPPORTED, "CREATE CONTINUOUS QUERY", create_continuous_query), LAST};
+    LEAF(QUERY, CREATE_CONTINUOUS_QUERY, "CREATE CONTINUOUS QUERY", tsm_parser_create_continuous), LAST};
 static const struct branch create_retention[] = {
     LEAF(POLICY, CREATE_RETENTION_POLICY, "CREATE RETENTION POLICY", create_retention_policy), LAST};
 static const struct branch create[] = {
     BELOW(CONTINUOUS, create_continuous),
     LEAF(DATABASE, CREATE_DATABASE, "CREATE DATABASE", create_database),
-    LEAF(USER, UNSUPPORTED, "CREATE USER", create_user),
+    LEAF(USER, CREATE_USER, "CREATE USER", tsm_parser_create_user),
     BELOW(RETENTION, create_retention),
-    LEAF(SUBSCRIPTION, UNSUPPORTED, "CREATE SUBSCRIPTION", create_subscription),
+    LEAF(SUBSCRIPTION, CREATE_SUBSCRIPTION, "CREATE SUBSCRIPTION", tsm_parser_create_subscription),
     LAST,
 };
 static const struct branch drop_continuous[] = {
-    LEAF(QUERY, UNSUPPORTED, "DROP CONTINUOUS QUERY", drop_retention_policy), LAST};
+    LEAF(QUERY, DROP_CONTINUOUS_QUERY, "DROP CONTINUOUS QUERY", tsm_parser_drop_continuous), LAST};
 static const struct branch drop_retention[] = {
     LEAF(POLICY, DROP_RETENTION_POLICY, "DROP RETENTION POLICY", drop_retention_policy), LAST};
 static const struct branch drop[] = {
@@ -634,16 +463,17 @@ static const struct branch drop[] = {
     BELOW(RETENTION, drop_retention),
     LEAF(SERIES, DROP_SERIES, "DROP SERIES", parse_delete),
     LEAF(SHARD, DROP_SHARD, "DROP SHARD", drop_shard),
-    LEAF(SUBSCRIPTION, UNSUPPORTED, "DROP SUBSCRIPTION", parse_subscription),
-    LEAF(USER, UNSUPPORTED, "DROP USER", parse_name),
+    LEAF(SUBSCRIPTION, DROP_SUBSCRIPTION, "DROP SUBSCRIPTION", tsm_parser_drop_subscription),
+    LEAF(USER, DROP_USER, "DROP USER", tsm_parser_user_name),
     LAST,
 };
 static const struct branch alter_retention[] = {
     LEAF(POLICY, ALTER_RETENTION_POLICY, "ALTER RETENTION POLICY", alter_retention_policy), LAST};
 static const struct branch alter[] = {BELOW(RETENTION, alter_retention), LAST};
-static const struct branch set_password_for[] = {LEAF(FOR, UNSUPPORTED, "SET PASSWORD", set_password), LAST};
+static const struct branch set_password_for[] = {
+    LEAF(FOR, SET_PASSWORD, "SET PASSWORD", tsm_parser_set_password), LAST};
 static const struct branch set[] = {BELOW(PASSWORD, set_password_for), LAST};
-static const struct branch kill[] = {LEAF(QUERY, UNSUPPORTED, "KILL QUERY", kill_query), LAST};
+static const struct branch kill[] = {LEAF(QUERY, KILL_QUERY, "KILL QUERY", tsm_parser_kill_query), LAST};
 static const struct branch language[] = {
     LEAF(SELECT, SELECT, "SELECT", parse_select),
     LEAF(DELETE, DELETE, "DELETE", parse_delete),
@@ -651,8 +481,8 @@ static const struct branch language[] = {
     BELOW(CREATE, create),
     BELOW(DROP, drop),
     LEAF(EXPLAIN, EXPLAIN, "EXPLAIN", explain),
-    LEAF(GRANT, UNSUPPORTED, "GRANT", grant),
-    LEAF(REVOKE, UNSUPPORTED, "REVOKE", revoke),
+    LEAF(GRANT, GRANT, "GRANT", tsm_parser_grant),
+    LEAF(REVOKE, REVOKE, "REVOKE", tsm_parser_revoke),
     BELOW(ALTER, alter),
     BELOW(SET, set),
     BELOW(KILL, kill),
