@@ -531,8 +531,11 @@ static int count_only(struct worker *k, const struct tsm_unit *u, size_t s, size
 {
     const struct tsm_agg *a = k->w->a;
     uint64_t n;
-    int code = tsm_scan_count(k->cursor->scan, u->shard, u->keys[s * a->r->plan->nfields + field],
-                              a->r->c->tmin, a->r->c->tmax, &n, k->err);
+    int code = tsm_control_check(a->r->plan->control, 0, k->err);
+    if (code)
+        return code;
+    code = tsm_scan_count(k->cursor->scan, u->shard, u->keys[s * a->r->plan->nfields + field], a->r->c->tmin,
+                          a->r->c->tmax, &n, k->err);
     for (size_t c = 0; c < a->ncalls && !code && n; c++)
         if (a->calls[c].field == field && a->calls[c].method == TSM_AGG_FOLD)
             code = add_run(k, c, TSM_TIME_MIN, NULL, NULL, (size_t)n, false);
@@ -648,6 +651,7 @@ static int run_task(void *ctx, size_t number, unsigned thread, void **slot, stru
     (void)slot;
     if (!a->cursors[thread].scan) {
         tsm_cursor_init(&a->cursors[thread]);
+        a->cursors[thread].control = a->r->plan->control;
         a->readers[thread] = tsm_row_reader_new(a->r->plan, a->r->filters);
     }
     size_t from = number * w->per, to = from + w->per < w->nseries ? from + w->per : w->nseries;

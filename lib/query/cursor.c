@@ -81,11 +81,26 @@ static bool convert(struct tsm_cursor *c, const struct tsm_values *b)
     return true;
 }
 
+/* Reading a batch of n values, or none, has been work. */
+static int go_on(struct tsm_cursor *c, size_t n, struct tsm_err *err)
+{
+    enum { START = 64, MUCH = 1 << 14 };
+    if (!c->control)
+        return TSM_OK;
+    c->work += n + START;
+    if (c->work < MUCH && !c->control->max_points)
+        return TSM_OK;
+    c->work = 0;
+    return tsm_control_check(c->control, n, err);
+}
+
 int tsm_cursor_next(struct tsm_cursor *c, struct tsm_err *err)
 {
     const struct tsm_values *b;
     do {
         int code = tsm_scan_next(c->scan, &b, err);
+        if (!code)
+            code = go_on(c, b ? b->n : 0, err);
         if (code || !b) {
             tsm_cursor_none(c);
             return code;

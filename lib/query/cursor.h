@@ -5,6 +5,7 @@
 #ifndef TSM_QUERY_CURSOR_H
 #define TSM_QUERY_CURSOR_H
 
+#include "query/control.h"
 #include "query/eval.h"
 #include "store/scan.h"
 
@@ -23,6 +24,9 @@ struct tsm_cursor { /* reusable, one per thread */
     size_t n, pos; /* n 0: the end */
     void *converted;
     size_t cap;
+    struct tsm_query_control
+        *control; /* asked now and then whether the query goes on; set after tsm_cursor_init(), NULL: none */
+    size_t work;
 };
 
 void tsm_cursor_init(struct tsm_cursor *c);

@@ -3,6 +3,8 @@
 #include "query/exec.h"
 
 #include "base/alloc.h"
+#include "base/time.h"
+#include "query/aggregate.h"
 #include "query/run.h"
 #include "base/banned.h"
 
@@ -204,9 +206,22 @@ static bool reads_something(const struct tsm_shape *s)
     return false;
 }
 
+/* max-select-buckets, where the range has a lower bound. */
+static int check_buckets(const struct tsm_run *r, struct tsm_err *err)
+{
+    const struct tsm_compiled *c = r->c;
+    if (c->interval == 0 || c->tmin <= TSM_TIME_MIN || !r->q->opt->control || r->shape->ncalls == 0)
+        return TSM_OK;
+    __int128 span = (__int128)tsm_window_at(c, c->tmax - 1).start - tsm_window_at(c, c->tmin).start;
+    return span < 0 ? TSM_OK
+                    : tsm_control_buckets(r->q->opt->control, (uint64_t)(span / c->interval) + 1, err);
+}
+
 static int run(struct tsm_run *r, struct tsm_err *err)
 {
     int code = tsm_shape_make(r->shape, r->plan, r->c, err);
+    if (!code)
+        code = check_buckets(r, err);
     if (code || !reads_something(r->shape))
         return code;
     code = tsm_plan_series(r->plan, r->shape->condition, r->c->stmt->slimit, r->c->stmt->soffset, err);

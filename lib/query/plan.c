@@ -240,6 +240,9 @@ static int load_unit(struct tsm_plan *p, struct tsm_unit *u, size_t from, size_t
 
     for (size_t i = from; i < to && !code; i++) {
         struct tsm_str key = tsm_shard_key(u->shard, i), series, field;
+        code = tsm_control_round(p->control, &p->rounds, err);
+        if (code)
+            break;
         if (g.n && last.n && tsm_str_starts(key, last)) {
             g.series[g.n - 1].nkeys++;
         } else {
@@ -346,7 +349,7 @@ static int add_matching(struct tsm_plan *p, struct tsm_shard *const *shards, siz
 int tsm_plan_open(struct tsm_plan *p, struct tsm_query_ctx *q, const struct tsm_compiled *c,
                   struct tsm_err *err)
 {
-    *p = (struct tsm_plan){0};
+    *p = (struct tsm_plan){.control = q->opt->control};
     p->capfilters = 8;
     p->filters = tsm_arena_calloc(&p->arena, p->capfilters * sizeof *p->filters);
     p->nfilters = 1; /* TSM_NO_FILTER */

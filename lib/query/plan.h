@@ -83,7 +83,9 @@ struct tsm_plan {
     size_t ngroups;
     struct tsm_plan_member *members; /* by group; within one in the order of the units */
     size_t nmembers;
-    bool regex_source; /* some source is a regex: influxd merges once more */
+    struct tsm_query_control *control; /* NULL: none */
+    unsigned rounds;                   /* for tsm_control_round() */
+    bool regex_source;                 /* some source is a regex: influxd merges once more */
 };
 
 void tsm_plan_release(struct tsm_plan *p);

@@ -161,6 +161,9 @@ static int select_series(struct listing *l, struct tsm_unit *u, struct set_list 
     for (size_t i = 0; i < u->nall; i++) {
         struct tsm_plan_series s = u->all[i];
         struct tsm_str *values = u->values + u->nseries * nt;
+        int stop = tsm_control_round(p->control, &p->rounds, l->err);
+        if (stop)
+            return stop;
         if (nt) {
             int code = tsm_tag_list_parse(&l->parsed, tsm_plan_series_key(u, &s), &p->arena, l->err);
             if (code)
@@ -180,6 +183,9 @@ static int select_series(struct listing *l, struct tsm_unit *u, struct set_list 
         sets->items[set].nseries++;
         sets->of[u->nseries] = set;
         u->series[u->nseries++] = s;
+        stop = tsm_control_series(p->control, u->nseries, l->err);
+        if (stop)
+            return stop;
     }
     return TSM_OK;
 }

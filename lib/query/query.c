@@ -15,6 +15,7 @@
 struct counter {
     struct tsm_sink base;
     struct tsm_sink *to;
+    struct tsm_query_control *control;
     struct tsm_series_head head;
     uint64_t rows;
     bool several; /* of the statement */
@@ -45,6 +46,9 @@ static int on_series_begin(struct tsm_sink *s, const struct tsm_series_head *hea
 static int on_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct tsm_err *err)
 {
     struct counter *c = (struct counter *)s;
+    int rc = tsm_control_check(c->control, 0, err);
+    if (rc != TSM_OK) /* not an error of the sink's */
+        return rc;
     c->rows += rows->n;
     return note(c, c->to->rows(c->to, rows, err));
 }
@@ -144,7 +148,9 @@ static int run_all(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct co
         if (rc != TSM_OK)
             return rc;
         c->several = tsm_statement_several(st);
-        rc = run_statement(q, st, &c->base, &cause);
+        rc = tsm_control_check(c->control, 0, &cause);
+        if (rc == TSM_OK)
+            rc = run_statement(q, st, &c->base, &cause);
         if (rc == TSM_OK) {
             rc = c->base.statement_end(&c->base, NULL, err);
             if (rc != TSM_OK)
@@ -178,6 +184,7 @@ int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, stru
     struct counter c = {
         .base = {on_statement_begin, on_series_begin, on_rows, on_series_end, on_statement_end},
         .to = sink,
+        .control = opt->control,
     };
     int rc = tsm_parse_query(trim(text), &ast, err);
     if (rc != TSM_OK) {

@@ -93,8 +93,10 @@ struct tsm_row_reader *tsm_row_reader_new(const struct tsm_plan *p, const struct
     r->programs = programs;
     r->space = tsm_program_space_new();
     r->columns = tsm_calloc(p->nfields + 1, sizeof *r->columns);
-    for (size_t i = 0; i < p->nfields; i++)
+    for (size_t i = 0; i < p->nfields; i++) {
         tsm_cursor_init(&r->columns[i].cursor);
+        r->columns[i].cursor.control = p->control;
+    }
     r->vecs = tsm_calloc(p->nfields + p->ntags + 1, sizeof *r->vecs);
     r->reads = tsm_calloc(p->nfilters, sizeof *r->reads);
     for (size_t f = 1; f < p->nfilters; f++) {

@@ -429,6 +429,7 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
     tsm_run_output_init(&k.output, r->shape);
     k.space = tsm_program_space_new();
     tsm_cursor_init(&k.cursor);
+    k.cursor.control = r->plan->control;
     k.cells = tsm_calloc(n, sizeof *k.cells);
     k.values = tsm_calloc(n, sizeof *k.values);
     k.nulls = tsm_calloc(n, sizeof *k.nulls);
