@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/alloc.h"
+#include "query/math_call.h"
 #include "base/banned.h"
 
 enum step {
@@ -15,6 +16,8 @@ enum step {
     STEP_ARITHMETIC,
     STEP_COMPARE,
     STEP_LOGIC,
+    STEP_MATH,
+    STEP_ABS, /* of integers */
     STEP_FIXED
 };
 
@@ -25,6 +28,7 @@ struct tsm_program {
     struct tsm_program *lhs, *rhs;
     size_t number; /* of the buffer; of the input for STEP_INPUT */
     size_t nodes;  /* in the root: number of all */
+    enum tsm_math math;
     const struct tsm_regex *re;
     union tsm_value value;
     bool mixed_sign; /* STEP_COMPARE of an integer (cast) and an unsigned: a negative one is below all */
@@ -197,6 +201,9 @@ static struct tsm_program *build_binary(struct builder *b, const struct tsm_expr
             return mismatch(b, op);
         }
     }
+    if (l->type == TSM_VEC_BOOLEAN && (op == TSM_TOK_AND || op == TSM_TOK_OR || op == TSM_TOK_BITWISE_AND ||
+                                       op == TSM_TOK_BITWISE_OR || op == TSM_TOK_BITWISE_XOR))
+        return fixed(b, TSM_VEC_BOOLEAN, false);
     if (l->type == TSM_VEC_STRING) {
         p->step = STEP_COMPARE;
         if (r->step == STEP_REGEX && (op == TSM_TOK_EQREGEX || op == TSM_TOK_NEQREGEX))
@@ -209,6 +216,34 @@ static struct tsm_program *build_binary(struct builder *b, const struct tsm_expr
     return mismatch(b, op);
 }
 
+/* What is not a number gives nothing. */
+static struct tsm_program *build_math(struct builder *b, enum tsm_math fn, const struct tsm_expr *e)
+{
+    struct tsm_program *args[2] = {NULL, NULL};
+    size_t n = tsm_math_args(fn);
+    if (e->u.call.nargs != n)
+        return fixed(b, TSM_VEC_NIL, false);
+    for (size_t i = 0; i < n; i++) {
+        args[i] = build(b, e->u.call.args[i]);
+        if (!is_number(args[i]->type))
+            return fixed(b, TSM_VEC_NIL, false);
+    }
+    if (tsm_math_keeps_type(fn) && args[0]->type != TSM_VEC_FLOAT) {
+        if (fn != TSM_MATH_ABS || args[0]->type == TSM_VEC_UNSIGNED)
+            return args[0];
+        struct tsm_program *p = node(b, STEP_ABS, TSM_VEC_INTEGER);
+        p->lhs = args[0];
+        return p;
+    }
+    struct tsm_program *x = cast(b, args[0], TSM_VEC_FLOAT);
+    struct tsm_program *y = args[1] ? cast(b, args[1], TSM_VEC_FLOAT) : NULL;
+    struct tsm_program *p = node(b, STEP_MATH, TSM_VEC_FLOAT);
+    p->math = fn;
+    p->lhs = x;
+    p->rhs = y;
+    return p;
+}
+
 static struct tsm_program *build(struct builder *b, const struct tsm_expr *e)
 {
     struct tsm_program *p;
@@ -219,8 +254,11 @@ static struct tsm_program *build(struct builder *b, const struct tsm_expr *e)
         return build(b, e->u.paren);
     case TSM_EXPR_BINARY:
         return build_binary(b, e);
-    case TSM_EXPR_VAR:
     case TSM_EXPR_CALL:
+        if (tsm_math_find(e->u.call.name) != TSM_MATHS)
+            return build_math(b, tsm_math_find(e->u.call.name), e);
+        /* fallthrough */
+    case TSM_EXPR_VAR:
         input = b->input_of(b->ctx, e, &type);
         if (type == TSM_VEC_NIL)
             return fixed(b, TSM_VEC_NIL, false);
@@ -506,6 +544,12 @@ static void convert(const struct tsm_program *p, struct tsm_vec x, size_t n, voi
             out[i] = (double)x.v.u[i];
 }
 
+static void absolute(const int64_t *x, size_t n, int64_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = x[i] < 0 ? F_ISUB(0, x[i]) : x[i];
+}
+
 static const uint8_t one_null = 1;
 
 static int run(struct run *r, const struct tsm_program *p, struct tsm_vec *out)
@@ -538,20 +582,22 @@ static int run(struct run *r, const struct tsm_program *p, struct tsm_vec *out)
     if (code)
         return code;
     size_t n = x.constant && y.constant && p->step != STEP_COMPARE && p->step != STEP_LOGIC ? 1 : r->n;
-    if (p->step == STEP_CAST)
-        n = x.constant ? 1 : r->n;
-    out->constant = n == 1 && (x.constant && y.constant);
+    out->constant = x.constant && y.constant;
     void *data = room(r, p, n);
     out->v.p = data;
     if (p->step == STEP_CAST) {
         convert(p, x, n, data);
-        out->constant = x.constant;
         out->nulls = x.nulls;
         return TSM_OK;
     }
     const uint8_t *nulls = join_nulls(r, p, &x, &y, n);
-    if (p->step == STEP_ARITHMETIC) {
-        arithmetic(p, x, y, n, data);
+    if (p->step == STEP_ARITHMETIC || p->step == STEP_MATH || p->step == STEP_ABS) {
+        if (p->step == STEP_ARITHMETIC)
+            arithmetic(p, x, y, n, data);
+        else if (p->step == STEP_MATH)
+            tsm_math_apply(p->math, x.v.f, x.constant, y.v.f, y.constant, n, data);
+        else
+            absolute(x.v.i, n, data);
         out->nulls = nulls;
         return TSM_OK;
     }

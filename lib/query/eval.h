@@ -42,7 +42,7 @@ struct tsm_program; /* immutable, so that threads may share it */
 /* Which input column a variable is. */
 typedef size_t tsm_input_of(void *ctx, const struct tsm_expr *e, enum tsm_vec_type *type);
 
-/* Calls and variables of e are inputs. select: the rules of the select list (integers divide to a float, a
+/* Variables of e, and calls but for those of mathematical functions (math_call.h), are inputs. select: the rules of the select list (integers divide to a float, a
  * missing boolean is false); else those of WHERE. */
 struct tsm_program *tsm_program_new(struct tsm_arena *a, const struct tsm_expr *e, bool select,
                                     tsm_input_of *input_of, void *ctx);

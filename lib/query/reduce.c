@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/time.h"
+#include "query/math_call.h"
 #include "base/banned.h"
 
 static struct tsm_expr *make_bool(struct tsm_arena *a, bool v)
@@ -400,6 +401,44 @@ static struct tsm_expr *reduce_binary(struct tsm_arena *a, enum tsm_token op, st
     return e ? e : tsm_expr_binary(a, op, l, r);
 }
 
+static bool as_number(const struct tsm_expr *e, double *v)
+{
+    if (e->kind == TSM_EXPR_NUMBER)
+        *v = e->u.number;
+    else if (e->kind == TSM_EXPR_INTEGER)
+        *v = (double)e->u.integer;
+    else if (e->kind == TSM_EXPR_UNSIGNED)
+        *v = (double)e->u.uinteger;
+    else
+        return false;
+    return true;
+}
+
+/* A mathematical function of literals; NULL when it is something else. What is not a number has no value. */
+static struct tsm_expr *fold_call(struct tsm_arena *a, const struct tsm_expr *e)
+{
+    enum tsm_math fn = tsm_math_find(e->u.call.name);
+    double args[2] = {0, 0}, result;
+    if (fn == TSM_MATHS || e->u.call.nargs != tsm_math_args(fn))
+        return NULL;
+    bool numbers = true;
+    for (size_t i = 0; i < e->u.call.nargs; i++) {
+        if (!tsm_expr_is_literal(e->u.call.args[i]))
+            return NULL;
+        numbers &= as_number(e->u.call.args[i], &args[i]);
+    }
+    if (!numbers)
+        return tsm_expr_new(a, TSM_EXPR_NIL);
+    const struct tsm_expr *first = e->u.call.args[0];
+    if (tsm_math_keeps_type(fn) && first->kind != TSM_EXPR_NUMBER) {
+        bool negative = first->kind == TSM_EXPR_INTEGER && first->u.integer < 0;
+        return fn == TSM_MATH_ABS && negative ? make_int(a, TSM_EXPR_INTEGER, wrap_sub(0, first->u.integer))
+                                              : tsm_expr_copy(a, first);
+    }
+    tsm_math_apply(fn, &args[0], true, &args[1], true, 1, &result);
+    return make_number(a, result);
+}
+
 /* As tsm_reduce(), but an operation keeps its parentheses. */
 static struct tsm_expr *reduce(struct tsm_arena *a, const struct tsm_expr *e, const int64_t *now)
 {
@@ -425,6 +464,9 @@ static struct tsm_expr *reduce(struct tsm_arena *a, const struct tsm_expr *e, co
         out->u.call.args = tsm_arena_calloc(a, e->u.call.nargs * sizeof *out->u.call.args);
         for (size_t i = 0; i < e->u.call.nargs; i++)
             out->u.call.args[i] = reduce(a, e->u.call.args[i], now);
+        below = fold_call(a, out);
+        if (below)
+            out = below;
         break;
     default:
         return tsm_expr_copy(a, e);
