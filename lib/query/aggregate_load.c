@@ -42,6 +42,8 @@ static int init_call(struct tsm_agg *a, size_t i, struct tsm_err *err)
     struct tsm_agg_call *k = &a->calls[i];
     bool interval = r->c->interval != 0;
     *k = (struct tsm_agg_call){.call = c, .field = c->index, .type = tsm_vec_type_of(c->arg)};
+    if (c->nsteps || c->fn == TSM_FN_TOP || c->fn == TSM_FN_BOTTOM)
+        return tsm_err_set(err, TSM_EQUERY, "%s() is not supported yet", tsm_function_name(c->outer));
     if (c->index == SIZE_MAX || !any_series(r->plan, c->index))
         return TSM_OK;
     if (!tsm_function_takes(c->fn, k->type))

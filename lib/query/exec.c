@@ -16,7 +16,7 @@ int tsm_memory_error(const struct tsm_run *r, struct tsm_err *err)
 
 const struct tsm_expr *tsm_run_fill_value(const struct tsm_run *r)
 {
-    return r->c->stmt->fill == TSM_FILL_NUMBER ? r->c->stmt->fill_value : NULL;
+    return r->c->fill == TSM_FILL_NUMBER ? r->c->stmt->fill_value : NULL;
 }
 
 struct tsm_series_head tsm_group_head(const struct tsm_run *r, const struct tsm_plan_group *g)

@@ -31,7 +31,7 @@ void tsm_fill_begin(struct tsm_fill_stream *s, const struct tsm_run *r, const st
 {
     const struct tsm_compiled *c = r->c;
     *s = (struct tsm_fill_stream){
-        .r = r, .call = call, .in = in, .fill = c->stmt->fill, .value = c->stmt->fill_value};
+        .r = r, .call = call, .in = in, .fill = c->fill, .value = c->stmt->fill_value};
     enum tsm_function fn = call->call->fn;
     if (s->fill == TSM_FILL_NULL && fn == TSM_FN_COUNT) {
         s->fill = TSM_FILL_NUMBER;

@@ -6,19 +6,11 @@
 
 bool tsm_function_takes(enum tsm_function fn, enum tsm_vec_type type)
 {
-    switch (fn) {
-    case TSM_FN_COUNT:
-    case TSM_FN_FIRST:
-    case TSM_FN_LAST:
-    case TSM_FN_MODE:
-    case TSM_FN_DISTINCT:
-        return true;
-    case TSM_FN_MIN:
-    case TSM_FN_MAX:
-        return type != TSM_VEC_STRING;
-    default:
-        return type <= TSM_VEC_UNSIGNED;
-    }
+    static const enum tsm_data_type types[] = {
+        [TSM_VEC_FLOAT] = TSM_DATA_FLOAT,       [TSM_VEC_INTEGER] = TSM_DATA_INTEGER,
+        [TSM_VEC_UNSIGNED] = TSM_DATA_UNSIGNED, [TSM_VEC_BOOLEAN] = TSM_DATA_BOOLEAN,
+        [TSM_VEC_STRING] = TSM_DATA_STRING,     [TSM_VEC_NIL] = TSM_DATA_UNKNOWN};
+    return tsm_function_row_takes(tsm_function_row(fn), types[type]);
 }
 
 bool tsm_function_folds(enum tsm_function fn)

@@ -361,7 +361,7 @@ int tsm_plan_open(struct tsm_plan *p, struct tsm_query_ctx *q, const struct tsm_
         int code = tsm_query_ctx_database(q, s->database, &db, err);
         struct tsm_str rp = s->rp.n ? s->rp : q->opt->rp;
         if (!code)
-            code = tsm_query_ctx_shards(q, db, rp, c->tmin, c->tmax, &shards, &n, err);
+            code = tsm_query_ctx_shards(q, db, rp, c->shard_tmin, c->shard_tmax, &shards, &n, err);
         if (code)
             return code;
         if (s->regex) {

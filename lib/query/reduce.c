@@ -502,12 +502,13 @@ static void intersect(struct tsm_time_range *r, struct tsm_time_range other)
     }
 }
 
-/* influxql's Go type of a node, which its message names. */
-static const char *go_type(const struct tsm_expr *e)
+const char *tsm_expr_go_type(const struct tsm_expr *e)
 {
     switch (e->kind) {
     case TSM_EXPR_BINARY:
         return "*influxql.BinaryExpr";
+    case TSM_EXPR_PAREN:
+        return "*influxql.ParenExpr";
     case TSM_EXPR_CALL:
         return "*influxql.Call";
     case TSM_EXPR_VAR:
@@ -520,17 +521,24 @@ static const char *go_type(const struct tsm_expr *e)
         return "*influxql.Distinct";
     case TSM_EXPR_STRING:
         return "*influxql.StringLiteral";
+    case TSM_EXPR_INTEGER:
+        return "*influxql.IntegerLiteral";
     case TSM_EXPR_UNSIGNED:
         return "*influxql.UnsignedLiteral";
+    case TSM_EXPR_NUMBER:
+        return "*influxql.NumberLiteral";
     case TSM_EXPR_BOOLEAN:
         return "*influxql.BooleanLiteral";
-    case TSM_EXPR_NIL:
-        return "*influxql.NilLiteral";
+    case TSM_EXPR_DURATION:
+        return "*influxql.DurationLiteral";
+    case TSM_EXPR_TIME:
+        return "*influxql.TimeLiteral";
     case TSM_EXPR_LIST:
         return "*influxql.ListLiteral";
-    default:
-        return "*influxql.ParenExpr";
+    case TSM_EXPR_NIL:
+        break;
     }
+    return "*influxql.NilLiteral";
 }
 
 /* A time in quotes. The smallest time that is stored cannot be written: influxd keeps it for itself. */
@@ -567,7 +575,7 @@ static int time_range(struct split *s, enum tsm_token op, const struct tsm_expr 
                     : INT64_MIN;
         else
             return tsm_err_set(s->err, TSM_EQUERY, "invalid operation: time and %s are not compatible",
-                               go_type(lit));
+                               tsm_expr_go_type(lit));
     }
 
     *range = (struct tsm_time_range){0};

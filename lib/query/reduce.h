@@ -26,5 +26,7 @@ int tsm_condition_split(struct tsm_arena *a, const struct tsm_expr *condition, i
 /* A string that influxql takes for a time: it starts as a date. */
 bool tsm_looks_like_time(struct tsm_str s);
 bool tsm_expr_is_literal(const struct tsm_expr *e);
+/* The type of a node in Go, which some messages of influxd name. */
+const char *tsm_expr_go_type(const struct tsm_expr *e);
 
 #endif

@@ -105,7 +105,7 @@ static void put(struct aggregate *k, size_t i)
 /* Nothing there: fill(previous) leaves what was, fill(number) puts the number, all others nothing. */
 static void set_default(struct aggregate *k, size_t i)
 {
-    enum tsm_fill fill = k->r->c->stmt->fill;
+    enum tsm_fill fill = k->r->c->fill;
     if (fill == TSM_FILL_PREVIOUS)
         return;
     k->cells[i].number = fill == TSM_FILL_NUMBER;
@@ -226,7 +226,7 @@ static void heed_gaps(struct aggregate *k, struct tsm_agg_result *res)
     if (k->r->shape->ncalls != 1 || k->agg.calls[0].call->fn != TSM_FN_PERCENTILE)
         return;
     k->gaps += res->lead_gaps;
-    bool filling = c->interval && c->stmt->fill != TSM_FILL_NONE;
+    bool filling = c->interval && c->fill != TSM_FILL_NONE;
     uint64_t seen = k->gaps > k->rows_after ? k->gaps - k->rows_after : 0;
     if (seen > k->any_rows) {
         k->ended = true;

@@ -617,7 +617,7 @@ int tsm_run_raw(struct tsm_run *r, struct tsm_err *err)
     struct raw k = {.r = r, .group = UINT32_MAX, .scan = tsm_scan_new()};
     tsm_raw_loader_init(&k.loader, r);
     k.spaces = tsm_calloc(r->jobs, sizeof *k.spaces);
-    k.fills = r->c->stmt->fill == TSM_FILL_NUMBER || r->c->stmt->fill == TSM_FILL_PREVIOUS;
+    k.fills = r->c->fill == TSM_FILL_NUMBER || r->c->stmt->fill == TSM_FILL_PREVIOUS;
     k.most = r->memory / 4 * 3 / k.loader.row_bytes;
     if (k.most > MOST_ROWS_IN_WAVE)
         k.most = MOST_ROWS_IN_WAVE;

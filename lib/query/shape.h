@@ -9,6 +9,7 @@
 #include "query/eval.h"
 #include "query/plan.h"
 #include "query/sink.h"
+#include "query/transform.h"
 
 struct tsm_aux {
     struct tsm_str name;
@@ -17,16 +18,32 @@ struct tsm_aux {
     size_t index; /* among the plan's fields or tags */
 };
 
+struct tsm_call_step { /* of the points to others */
+    enum tsm_function fn;
+    struct tsm_transform_spec spec;
+};
+
+/* A call is a chain: fn makes points of a field's values (TSM_FN_RAW: they are the points), the steps make other points of
+ * those. moving_average(derivative(mean(x)), 3): fn is mean, the steps are derivative and moving_average. */
 struct tsm_call {
     struct tsm_str text; /* as influxql prints it: equal calls are computed once */
     enum tsm_function fn;
-    bool count_distinct; /* count(distinct(x)); fn is TSM_FN_COUNT */
+    enum tsm_function outer; /* the outermost function: fn, or that of the last step */
+    bool count_distinct;     /* count(distinct(x)); fn is TSM_FN_COUNT */
     struct tsm_str field;
-    enum tsm_data_type arg; /* type of the field; TSM_DATA_TAG or unknown: there is nothing to read */
-    enum tsm_vec_type out;
-    bool known;   /* false: not even its type is, so its column stays null whatever fill() says */
-    size_t index; /* among the plan's fields, when arg is a field's type */
+    enum tsm_data_type arg;   /* type of the field; TSM_DATA_TAG or unknown: there is nothing to read */
+    enum tsm_vec_type points; /* what fn makes */
+    enum tsm_vec_type out;    /* what comes out of all */
+    bool known;               /* false: not even its type is, so its column stays null whatever fill() says */
+    size_t index;             /* among the plan's fields, when arg is a field's type */
     double percentile;
+    int64_t n; /* top, bottom: how many */
+    struct tsm_str
+        *tags; /* top, bottom: one point for each set of their values; or of anything, which is no tag */
+    size_t ntags;
+    struct tsm_call_step *steps; /* the innermost first */
+    size_t nsteps;
+    unsigned before; /* intervals that are read before the first one of the answer */
 };
 
 struct tsm_out_column {
@@ -46,10 +63,13 @@ struct tsm_shape {
     struct tsm_column_head *heads; /* of the columns */
     struct tsm_expr *condition;    /* with types */
     bool selector;                 /* one call, and it gives a point */
+    bool *
+        grouped; /* per dimension of the plan, whether GROUP BY names it: the others are the tags of top() or bottom() */
+    size_t ngrouped;
 };
 
 /* Also registers with the plan what is read, and sets its dimensions. Everything is in the plan's arena.
- * TSM_EQUERY: "type error: …". */
+ * TSM_EQUERY: "type error: …", "unsupported call: …". */
 int tsm_shape_make(struct tsm_shape *s, struct tsm_plan *p, const struct tsm_compiled *c,
                    struct tsm_err *err);
 
