@@ -29,12 +29,21 @@ enum {
     DATABASE_NAME = 1,
     DATABASE_DEFAULT = 2,
     DATABASE_RP = 3,
+    DATABASE_CONTINUOUS = 4,
 
     RP_NAME = 1,
     RP_DURATION = 2,
     RP_GROUP_DURATION = 3,
     RP_REPLICAS = 4,
     RP_GROUP = 5,
+    RP_SUBSCRIPTION = 6,
+
+    SUBSCRIPTION_NAME = 1,
+    SUBSCRIPTION_MODE = 2,
+    SUBSCRIPTION_DESTINATION = 3,
+
+    CONTINUOUS_NAME = 1,
+    CONTINUOUS_QUERY = 2,
 
     GROUP_ID = 1,
     GROUP_START = 2,
@@ -185,12 +194,35 @@ static int decode_group(struct decoder *d, struct tsm_str bytes, struct tsm_shar
     return rc;
 }
 
+static int decode_subscription(struct decoder *d, struct tsm_str bytes, struct tsm_subscription *s)
+{
+    struct message m = message(d, "subscription", bytes);
+    size_t cap = 0;
+    int rc;
+    const uint32_t required = BIT(SUBSCRIPTION_NAME) | BIT(SUBSCRIPTION_MODE);
+    while ((rc = next_field(&m, 0, required | BIT(SUBSCRIPTION_DESTINATION))) > 0) {
+        switch (m.f.number) {
+        case SUBSCRIPTION_NAME:
+            s->name = m.f.bytes;
+            break;
+        case SUBSCRIPTION_MODE:
+            s->mode = m.f.bytes;
+            break;
+        case SUBSCRIPTION_DESTINATION:
+            TSM_META_ROOM(&d->m->arena, s->destinations, s->ndestinations, cap);
+            s->destinations[s->ndestinations++] = m.f.bytes;
+            break;
+        }
+    }
+    return end_message(&m, rc, required, &s->unknown);
+}
+
 static int decode_rp(struct decoder *d, struct tsm_str bytes, struct tsm_rp *rp)
 {
     struct message m = message(d, "retention policy", bytes);
     int rc;
     const uint32_t varints = BIT(RP_DURATION) | BIT(RP_GROUP_DURATION) | BIT(RP_REPLICAS);
-    while ((rc = next_field(&m, varints, BIT(RP_NAME) | BIT(RP_GROUP))) > 0) {
+    while ((rc = next_field(&m, varints, BIT(RP_NAME) | BIT(RP_GROUP) | BIT(RP_SUBSCRIPTION))) > 0) {
         switch (m.f.number) {
         case RP_NAME:
             rp->name = m.f.bytes;
@@ -209,6 +241,11 @@ static int decode_rp(struct decoder *d, struct tsm_str bytes, struct tsm_rp *rp)
             rp->groups[rp->ngroups] = (struct tsm_shard_group){0};
             rc = decode_group(d, m.f.bytes, &rp->groups[rp->ngroups++]);
             break;
+        case RP_SUBSCRIPTION:
+            TSM_META_ROOM(&d->m->arena, rp->subscriptions, rp->nsubscriptions, rp->capsubscriptions);
+            rp->subscriptions[rp->nsubscriptions] = (struct tsm_subscription){0};
+            rc = decode_subscription(d, m.f.bytes, &rp->subscriptions[rp->nsubscriptions++]);
+            break;
         }
         if (rc < 0)
             break;
@@ -225,11 +262,25 @@ static int decode_rp(struct decoder *d, struct tsm_str bytes, struct tsm_rp *rp)
     return TSM_OK;
 }
 
+static int decode_continuous(struct decoder *d, struct tsm_str bytes, struct tsm_continuous *c)
+{
+    struct message m = message(d, "continuous query", bytes);
+    int rc;
+    while ((rc = next_field(&m, 0, BIT(CONTINUOUS_NAME) | BIT(CONTINUOUS_QUERY))) > 0) {
+        if (m.f.number == CONTINUOUS_NAME)
+            c->name = m.f.bytes;
+        else
+            c->query = m.f.bytes;
+    }
+    return end_message(&m, rc, BIT(CONTINUOUS_NAME) | BIT(CONTINUOUS_QUERY), &c->unknown);
+}
+
 static int decode_database(struct decoder *d, struct tsm_str bytes, struct tsm_database *db)
 {
     struct message m = message(d, "database", bytes);
     int rc;
-    while ((rc = next_field(&m, 0, BIT(DATABASE_NAME) | BIT(DATABASE_DEFAULT) | BIT(DATABASE_RP))) > 0) {
+    const uint32_t required = BIT(DATABASE_NAME) | BIT(DATABASE_DEFAULT);
+    while ((rc = next_field(&m, 0, required | BIT(DATABASE_RP) | BIT(DATABASE_CONTINUOUS))) > 0) {
         switch (m.f.number) {
         case DATABASE_NAME:
             db->name = m.f.bytes;
@@ -242,11 +293,16 @@ static int decode_database(struct decoder *d, struct tsm_str bytes, struct tsm_d
             db->rps[db->nrps] = (struct tsm_rp){0};
             rc = decode_rp(d, m.f.bytes, &db->rps[db->nrps++]);
             break;
+        case DATABASE_CONTINUOUS:
+            TSM_META_ROOM(&d->m->arena, db->continuous, db->ncontinuous, db->capcontinuous);
+            db->continuous[db->ncontinuous] = (struct tsm_continuous){0};
+            rc = decode_continuous(d, m.f.bytes, &db->continuous[db->ncontinuous++]);
+            break;
         }
         if (rc < 0)
             break;
     }
-    rc = end_message(&m, rc, BIT(DATABASE_NAME) | BIT(DATABASE_DEFAULT), &db->unknown);
+    rc = end_message(&m, rc, required, &db->unknown);
     if (rc == 0 && !tsm_meta_name_is_path(db->name))
         rc = corrupt(d, bytes.p, "database", "has a name that cannot be a folder's");
     return rc;
@@ -268,7 +324,6 @@ static int decode_privilege(struct decoder *d, struct tsm_str bytes, struct tsm_
 static int decode_user(struct decoder *d, struct tsm_str bytes, struct tsm_user *u)
 {
     struct message m = message(d, "user", bytes);
-    size_t cap = 0;
     int rc;
     while ((rc = next_field(&m, BIT(USER_ADMIN), BIT(USER_NAME) | BIT(USER_HASH) | BIT(USER_PRIVILEGE))) >
            0) {
@@ -283,7 +338,7 @@ static int decode_user(struct decoder *d, struct tsm_str bytes, struct tsm_user 
             u->admin = m.f.value != 0;
             break;
         case USER_PRIVILEGE:
-            TSM_META_ROOM(&d->m->arena, u->privileges, u->nprivileges, cap);
+            TSM_META_ROOM(&d->m->arena, u->privileges, u->nprivileges, u->capprivileges);
             u->privileges[u->nprivileges] = (struct tsm_privilege){0};
             rc = decode_privilege(d, m.f.bytes, &u->privileges[u->nprivileges++]);
             break;
@@ -429,34 +484,55 @@ static void encode_group(const struct tsm_shard_group *g, struct tsm_buf *out)
     tsm_buf_release(&shard);
 }
 
+static void encode_subscription(const struct tsm_subscription *s, struct tsm_buf *out)
+{
+    tsm_pb_put_bytes(out, SUBSCRIPTION_NAME, s->name);
+    tsm_pb_put_bytes(out, SUBSCRIPTION_MODE, s->mode);
+    for (size_t i = 0; i < s->ndestinations; i++)
+        tsm_pb_put_bytes(out, SUBSCRIPTION_DESTINATION, s->destinations[i]);
+    tsm_buf_str(out, s->unknown);
+}
+
 static void encode_rp(const struct tsm_rp *rp, struct tsm_buf *out)
 {
-    struct tsm_buf group = {0};
+    struct tsm_buf part = {0};
     tsm_pb_put_bytes(out, RP_NAME, rp->name);
     tsm_pb_put_varint(out, RP_DURATION, (uint64_t)rp->duration);
     tsm_pb_put_varint(out, RP_GROUP_DURATION, (uint64_t)rp->shard_group_duration);
     tsm_pb_put_varint(out, RP_REPLICAS, rp->replica_n);
     for (size_t i = 0; i < rp->ngroups; i++) {
-        tsm_buf_reset(&group);
-        encode_group(&rp->groups[i], &group);
-        tsm_pb_put_bytes(out, RP_GROUP, tsm_buf_view(&group));
+        tsm_buf_reset(&part);
+        encode_group(&rp->groups[i], &part);
+        tsm_pb_put_bytes(out, RP_GROUP, tsm_buf_view(&part));
+    }
+    for (size_t i = 0; i < rp->nsubscriptions; i++) {
+        tsm_buf_reset(&part);
+        encode_subscription(&rp->subscriptions[i], &part);
+        tsm_pb_put_bytes(out, RP_SUBSCRIPTION, tsm_buf_view(&part));
     }
     tsm_buf_str(out, rp->unknown);
-    tsm_buf_release(&group);
+    tsm_buf_release(&part);
 }
 
 static void encode_database(const struct tsm_database *db, struct tsm_buf *out)
 {
-    struct tsm_buf rp = {0};
+    struct tsm_buf part = {0};
     tsm_pb_put_bytes(out, DATABASE_NAME, db->name);
     tsm_pb_put_bytes(out, DATABASE_DEFAULT, db->default_rp);
     for (size_t i = 0; i < db->nrps; i++) {
-        tsm_buf_reset(&rp);
-        encode_rp(&db->rps[i], &rp);
-        tsm_pb_put_bytes(out, DATABASE_RP, tsm_buf_view(&rp));
+        tsm_buf_reset(&part);
+        encode_rp(&db->rps[i], &part);
+        tsm_pb_put_bytes(out, DATABASE_RP, tsm_buf_view(&part));
+    }
+    for (size_t i = 0; i < db->ncontinuous; i++) {
+        tsm_buf_reset(&part);
+        tsm_pb_put_bytes(&part, CONTINUOUS_NAME, db->continuous[i].name);
+        tsm_pb_put_bytes(&part, CONTINUOUS_QUERY, db->continuous[i].query);
+        tsm_buf_str(&part, db->continuous[i].unknown);
+        tsm_pb_put_bytes(out, DATABASE_CONTINUOUS, tsm_buf_view(&part));
     }
     tsm_buf_str(out, db->unknown);
-    tsm_buf_release(&rp);
+    tsm_buf_release(&part);
 }
 
 static void encode_user(const struct tsm_user *u, struct tsm_buf *out)

@@ -31,6 +31,13 @@ struct tsm_shard_group {
     struct tsm_str unknown;      /* encoded fields that we do not know; likewise below */
 };
 
+struct tsm_subscription {
+    struct tsm_str name, mode; /* "ALL" or "ANY" */
+    struct tsm_str *destinations;
+    size_t ndestinations;
+    struct tsm_str unknown;
+};
+
 struct tsm_rp {
     struct tsm_str name;
     int64_t duration;             /* 0: infinite */
@@ -38,7 +45,15 @@ struct tsm_rp {
     uint32_t replica_n;
     struct tsm_shard_group *groups; /* ascending by end (or truncation), then start */
     size_t ngroups, capgroups;
-    struct tsm_str unknown; /* subscriptions among them */
+    struct tsm_subscription *subscriptions;
+    size_t nsubscriptions, capsubscriptions;
+    struct tsm_str unknown;
+};
+
+struct tsm_continuous {
+    struct tsm_str name;
+    struct tsm_str query; /* CREATE CONTINUOUS QUERY …, all names of measurements complete */
+    struct tsm_str unknown;
 };
 
 struct tsm_database {
@@ -46,7 +61,9 @@ struct tsm_database {
     struct tsm_str default_rp; /* empty: none */
     struct tsm_rp *rps;
     size_t nrps, caprps;
-    struct tsm_str unknown; /* continuous queries among them */
+    struct tsm_continuous *continuous;
+    size_t ncontinuous, capcontinuous;
+    struct tsm_str unknown;
 };
 
 struct tsm_privilege {
@@ -59,7 +76,7 @@ struct tsm_user {
     struct tsm_str hash; /* bcrypt */
     bool admin;
     struct tsm_privilege *privileges;
-    size_t nprivileges;
+    size_t nprivileges, capprivileges;
     struct tsm_str unknown;
 };
 
@@ -122,6 +139,35 @@ bool tsm_meta_find_shard(const struct tsm_meta *m, uint64_t shard, struct tsm_da
                          struct tsm_rp **rp, struct tsm_shard_group **group);
 /* Takes a shard out of its group, which is deleted at `now` when it was the last one. TSM_ENOTFOUND for an unknown one. */
 int tsm_meta_drop_shard(struct tsm_meta *m, uint64_t shard, int64_t now);
+
+/* ---- users, continuous queries, subscriptions: meta_admin.c ---- */
+
+struct tsm_user *tsm_meta_user(const struct tsm_meta *m, struct tsm_str name); /* NULL: none */
+bool tsm_meta_has_admin(const struct tsm_meta *m);
+/* What the user was given on a database. 0: nothing. */
+int32_t tsm_user_privilege(const struct tsm_user *u, struct tsm_str database);
+/* A user that exists is success when hash and admin are the same. */
+int tsm_meta_create_user(struct tsm_meta *m, struct tsm_str name, struct tsm_str hash, bool admin,
+                         struct tsm_err *err);
+int tsm_meta_drop_user(struct tsm_meta *m, struct tsm_str name, struct tsm_err *err);
+int tsm_meta_set_password(struct tsm_meta *m, struct tsm_str name, struct tsm_str hash, struct tsm_err *err);
+int tsm_meta_set_admin(struct tsm_meta *m, struct tsm_str name, bool admin, struct tsm_err *err);
+/* Also 0: influxd keeps what was revoked as such. */
+int tsm_meta_set_privilege(struct tsm_meta *m, struct tsm_str user, struct tsm_str database,
+                           int32_t privilege, struct tsm_err *err);
+
+/* The same query again, in any case of letters, is success. */
+int tsm_meta_create_continuous(struct tsm_meta *m, struct tsm_str database, struct tsm_str name,
+                               struct tsm_str query, struct tsm_err *err);
+/* TSM_ENOTFOUND, which influxd passes over. */
+int tsm_meta_drop_continuous(struct tsm_meta *m, struct tsm_str database, struct tsm_str name);
+
+int tsm_meta_create_subscription(struct tsm_meta *m, struct tsm_str database, struct tsm_str rp,
+                                 const struct tsm_subscription *s, struct tsm_err *err);
+int tsm_meta_drop_subscription(struct tsm_meta *m, struct tsm_str database, struct tsm_str rp,
+                               struct tsm_str name, struct tsm_err *err);
+
+/* ---- shard groups ---- */
 
 /* The live shard group of t, or NULL. */
 struct tsm_shard_group *tsm_rp_group_at(const struct tsm_rp *rp, int64_t t);

@@ -44,10 +44,13 @@ static void golden(void **state)
     assert_int_equal(db->nrps, 3);
     assert_ptr_equal(tsm_meta_rp(db, TSM_STR("")), tsm_meta_rp(db, TSM_STR("hour")));
     assert_null(tsm_meta_rp(db, TSM_STR("monat")));
-    assert_true(db->unknown.n > 0); /* the continuous query */
+    assert_int_equal(db->ncontinuous, 1);
+    assert_true(db->continuous[0].name.n > 0 && db->unknown.n == 0);
+    assert_true(tsm_str_starts(db->continuous[0].query, TSM_STR("CREATE CONTINUOUS QUERY ")));
     struct tsm_rp *rp = tsm_meta_rp(db, TSM_STR("autogen"));
     assert_true(rp->duration == 0 && rp->shard_group_duration == TSM_WEEK && rp->replica_n == 1);
-    assert_true(rp->unknown.n > 0); /* the subscription */
+    assert_true(rp->nsubscriptions == 1 && rp->unknown.n == 0);
+    assert_true(rp->subscriptions[0].name.n > 0 && rp->subscriptions[0].ndestinations > 0);
     assert_int_equal(rp->ngroups, 5);
     for (size_t i = 0; i + 1 < rp->ngroups; i++)
         assert_true(rp->groups[i].end <= rp->groups[i + 1].start);
