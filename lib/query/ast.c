@@ -135,7 +135,14 @@ bool tsm_statement_several(const struct tsm_statement *st)
     case TSM_STATEMENT_SHOW_TAG_KEYS:
     case TSM_STATEMENT_SHOW_TAG_VALUES:
     case TSM_STATEMENT_SHOW_FIELD_KEYS:
+    case TSM_STATEMENT_SHOW_CARDINALITY:
         return several_sources(st->u.show.sources, st->u.show.nsources);
+    case TSM_STATEMENT_SHOW_CONTINUOUS_QUERIES:
+    case TSM_STATEMENT_SHOW_DIAGNOSTICS:
+    case TSM_STATEMENT_SHOW_SHARDS:
+    case TSM_STATEMENT_SHOW_STATS:
+    case TSM_STATEMENT_SHOW_SUBSCRIPTIONS:
+        return true;
     default:
         return false;
     }

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
+#include "query/process_stats.h"
 #include "query/show_impl.h"
 
 #include "base/banned.h"
@@ -221,17 +222,16 @@ static int show_from_shards(struct tsm_shower *s, enum tsm_statement_kind kind)
     }
 }
 
-int tsm_show_run(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
-                 struct tsm_err *err)
+/* Statements with the clauses of struct tsm_show. */
+static int show_of_database(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
+                            struct tsm_err *err)
 {
     struct tsm_shower s = {.q = q, .show = &st->u.show, .sink = sink, .err = err};
     bool sources_decide = st->kind == TSM_STATEMENT_SHOW_SERIES ||
                           st->kind == TSM_STATEMENT_SHOW_FIELD_KEYS ||
                           st->kind == TSM_STATEMENT_SHOW_CARDINALITY;
-    if (st->kind == TSM_STATEMENT_SHOW_DATABASES)
-        return tsm_show_databases(q, sink, err);
-    int rc = tsm_query_ctx_meta(q, err);
-    if (rc == TSM_OK && !sources_decide) /* the database may be given by the source */
+    int rc = TSM_OK;
+    if (!sources_decide) /* the database may be given by the source */
         rc = tsm_query_ctx_database(q, s.show->database, &s.database, err);
     if (rc != TSM_OK)
         return rc;
@@ -242,4 +242,51 @@ int tsm_show_run(struct tsm_query_ctx *q, const struct tsm_statement *st, struct
     tsm_free(s.shards);
     tsm_arena_release(&s.arena);
     return rc;
+}
+
+static int show_stats(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
+                      struct tsm_err *err)
+{
+    bool diagnostics = st->kind == TSM_STATEMENT_SHOW_DIAGNOSTICS;
+    if (q->opt->stats)
+        return q->opt->stats(q->opt->stats_ctx, st->u.module, diagnostics, sink, err);
+    return diagnostics ? tsm_process_diagnostics(st->u.module, sink, err)
+                       : tsm_process_stats(st->u.module, sink, err);
+}
+
+int tsm_show_run(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
+                 struct tsm_err *err)
+{
+    switch (st->kind) {
+    case TSM_STATEMENT_SHOW_STATS:
+    case TSM_STATEMENT_SHOW_DIAGNOSTICS:
+        return show_stats(q, st, sink, err);
+    case TSM_STATEMENT_SHOW_QUERIES:
+        return tsm_show_queries(q, sink, err);
+    case TSM_STATEMENT_KILL_QUERY:
+        return tsm_kill_query(q, st->u.kill.id, err);
+    default:
+        break;
+    }
+    int rc = tsm_query_ctx_meta(q, err);
+    if (rc != TSM_OK)
+        return rc;
+    switch (st->kind) {
+    case TSM_STATEMENT_SHOW_DATABASES:
+        return tsm_show_databases(q, sink, err);
+    case TSM_STATEMENT_SHOW_SHARDS:
+        return tsm_show_shards(q, sink, err);
+    case TSM_STATEMENT_SHOW_SHARD_GROUPS:
+        return tsm_show_shard_groups(q, sink, err);
+    case TSM_STATEMENT_SHOW_USERS:
+        return tsm_show_users(q, sink, err);
+    case TSM_STATEMENT_SHOW_GRANTS:
+        return tsm_show_grants(q, st->u.user.name, sink, err);
+    case TSM_STATEMENT_SHOW_CONTINUOUS_QUERIES:
+        return tsm_show_continuous_queries(q, sink, err);
+    case TSM_STATEMENT_SHOW_SUBSCRIPTIONS:
+        return tsm_show_subscriptions(q, sink, err);
+    default:
+        return show_of_database(q, st, sink, err);
+    }
 }

@@ -1,4 +1,4 @@
-/* query/show.h: the SHOW statements, answered from meta.db and from the keys in the shards. */
+/* query/show.h: the SHOW statements, answered from meta.db and from the keys in the shards; and KILL QUERY. */
 #ifndef TSM_QUERY_SHOW_H
 #define TSM_QUERY_SHOW_H
 

@@ -74,7 +74,16 @@ int tsm_show_field_keys(struct tsm_shower *s);             /* show_fields.c */
 int tsm_show_cardinality(struct tsm_shower *s);            /* show_cardinality.c */
 /* show_meta.c */
 int tsm_show_databases(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_shards(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_shard_groups(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_users(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_grants(struct tsm_query_ctx *q, struct tsm_str user, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_continuous_queries(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_show_subscriptions(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
 int tsm_show_policies(struct tsm_query_ctx *q, struct tsm_str database, struct tsm_sink *sink,
                       struct tsm_err *err);
+/* show_queries.c */
+int tsm_show_queries(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err);
+int tsm_kill_query(struct tsm_query_ctx *q, uint64_t id, struct tsm_err *err);
 
 #endif

@@ -28,6 +28,7 @@ enum tsm_column_role {
     TSM_ROLE_TIME,
     TSM_ROLE_TAG,
     TSM_ROLE_FIELD,
+    TSM_ROLE_JSON, /* strings that are JSON: a list of strings */
 };
 
 struct tsm_column_head {

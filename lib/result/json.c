@@ -113,6 +113,38 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
     return tsm_output_check(j->w.out, err);
 }
 
+/* A list of strings, in the writer's own lines. */
+static void write_list(struct json *j, struct tsm_str s)
+{
+    bool quoted = false;
+    size_t from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (quoted && s.p[i] == '\\') {
+            i++;
+        } else if (s.p[i] == '"') {
+            quoted = !quoted;
+            if (quoted) {
+                next_item(j);
+                from = i;
+            } else {
+                tsm_buf_add(&j->w.out->buf, s.p + from, i + 1 - from);
+            }
+        } else if (!quoted && s.p[i] == '[') {
+            open_bracket(j, '[');
+        } else if (!quoted && s.p[i] == ']') {
+            close_bracket(j, ']');
+        }
+    }
+}
+
+static void write_cell(struct json *j, const struct tsm_cells *cells, size_t column, size_t row)
+{
+    if (j->w.head->columns[column].role == TSM_ROLE_JSON && !tsm_cell_is_null(cells, row))
+        write_list(j, cells->v.s[row]);
+    else
+        tsm_json_cell(&j->w.time, &j->w.out->buf, cells, row);
+}
+
 static void write_row(struct json *j, const struct tsm_rows *rows, size_t row)
 {
     struct tsm_buf *out = &j->w.out->buf;
@@ -122,14 +154,14 @@ static void write_row(struct json *j, const struct tsm_rows *rows, size_t row)
         open_bracket(j, '[');
         for (size_t i = 0; i < n; i++) {
             next_item(j);
-            tsm_json_cell(&j->w.time, out, &rows->columns[i], row);
+            write_cell(j, &rows->columns[i], i, row);
         }
         close_bracket(j, ']');
         return;
     }
     for (size_t i = 0; i < n; i++) {
         tsm_buf_byte(out, i ? ',' : '[');
-        tsm_json_cell(&j->w.time, out, &rows->columns[i], row);
+        write_cell(j, &rows->columns[i], i, row);
     }
     tsm_buf_byte(out, ']');
 }

@@ -68,7 +68,10 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
         tsm_buf_add(out, j->prefix.data, j->prefix.len);
         for (size_t i = 0, from = 0; i < j->w.head->ncolumns; from = j->ends[i++]) {
             tsm_buf_add(out, j->names.data + from, j->ends[i] - from);
-            tsm_json_cell(&j->w.time, out, &rows->columns[i], row);
+            if (j->w.head->columns[i].role == TSM_ROLE_JSON && !tsm_cell_is_null(&rows->columns[i], row))
+                tsm_buf_str(out, rows->columns[i].v.s[row]);
+            else
+                tsm_json_cell(&j->w.time, out, &rows->columns[i], row);
         }
         tsm_buf_add(out, "}\n", 2);
         int rc = tsm_output_check(j->w.out, err);

@@ -292,7 +292,7 @@ static bool read_head(struct tsm_rows_reader *r, struct cursor *c)
         return false;
     struct tsm_column_head *columns = tsm_arena_calloc(a, ((size_t)n + 1) * sizeof *columns);
     for (size_t i = 0; i < n; i++) {
-        if (!get_byte(c, &role) || role > TSM_ROLE_FIELD || !get_text(c, &s))
+        if (!get_byte(c, &role) || role > TSM_ROLE_JSON || !get_text(c, &s))
             return false;
         columns[i] = (struct tsm_column_head){tsm_arena_str(a, s), (enum tsm_column_role)role};
     }
