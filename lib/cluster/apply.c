@@ -86,7 +86,9 @@ static int apply_entry(struct applying *a, const struct tsm_item *item, struct t
     if (entry.kind == TSM_ENTRY_BATCH)
         return apply_decoded(a, &entry, err);
     atomic_fetch_add(&a->node->counts.changes, 1);
-    return tsm_change_apply(a->node->engine, &entry.change, err);
+    rc = tsm_change_apply(a->node->engine, &entry.change, err);
+    atomic_fetch_add(&a->node->meta_version, 1);
+    return rc;
 }
 
 static void fail_node(struct tsm_data_node *n, int rc, const struct tsm_err *err)

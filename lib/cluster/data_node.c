@@ -255,7 +255,6 @@ static struct tsm_data_node *new_node(const struct tsm_data_node_options *opt)
     n->flush_interval = opt->flush_interval;
     n->retention_interval = opt->retention_interval;
     n->last = &n->first;
-    n->started = tsm_monotonic();
     pthread_mutex_init(&n->mutex, NULL);
     pthread_mutex_init(&n->flow, NULL);
     pthread_cond_init(&n->work, NULL);

@@ -37,7 +37,9 @@ struct tsm_write {
     struct tsm_data_node *node;
     struct tsm_str db, rp;
     const struct tsm_points *points;
-    struct tsm_points owned; /* points is this, or the caller's who waits */
+    struct tsm_points owned; /* points is this, or the caller's who waits, or without some of them: */
+    struct tsm_points view;  /* shares all but the array of points with one of these */
+    struct tsm_point *kept;  /* that array, or NULL */
     struct tsm_buf text;
     size_t bytes; /* counted as pending */
     tsm_written_fn *done;
@@ -90,7 +92,7 @@ struct tsm_data_node {
     void (*log)(void *ctx, const char *message);
     void *log_ctx;
     struct tsm_node_counts counts;
-    int64_t started; /* monotonic */
+    atomic_ullong meta_version; /* counts changes of meta.db */
 
     pthread_t apply_thread;
     bool applying; /* that thread runs */

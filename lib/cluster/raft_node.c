@@ -160,8 +160,8 @@ static void set_broken(struct tsm_raft_node *n, int rv)
         say(n, text);
     }
     n->told = true;
-    fail_batch(n, cause);
     fail_waiting(n, cause);
+    fail_batch(n, cause);
     uv_async_send(&n->wake);
 }
 
@@ -199,7 +199,7 @@ static void take_waiting(struct tsm_raft_node *n)
         struct tsm_raft_proposal *p = n->first;
         if (b->n && b->bytes + p->len > BATCH_BYTES)
             break;
-        if (held + b->bytes + p->len > n->log_bytes && held) {
+        if (held + b->bytes + p->len > n->log_bytes && (held || b->n)) {
             n->want_snapshot = true;
             break;
         }
@@ -418,6 +418,7 @@ static int start(struct tsm_raft_node *n, struct tsm_err *err)
     int rv = raft_uv_init(&n->io, &n->loop, n->dir, &n->transport);
     if (rv != 0)
         return tsm_err_set(err, code_of(rv), "%s: %s", n->dir, raft_strerror(rv));
+    n->io.version = 2; /* it has async_work(), but says 1 */
     raft_uv_set_segment_size(&n->io, SEGMENT_BYTES);
     raft_uv_set_auto_recovery(&n->io, false);
     memset(&n->raft, 0, sizeof n->raft);

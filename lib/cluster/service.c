@@ -138,6 +138,7 @@ static void finish_write(struct tsm_write *w)
     pthread_mutex_destroy(&w->mutex);
     tsm_free(w->message);
     tsm_free(w->cause);
+    tsm_free(w->kept);
     tsm_free((char *)w->db.p);
     tsm_free(w);
 }
@@ -156,35 +157,40 @@ void tsm_write_part_done(struct tsm_write *w, int code, const char *message)
         finish_write(w);
 }
 
-/* Points that no entry can hold are rejected here, before the others are numbered: the state machine sees them nowhere. */
-static const struct tsm_points *leave_out(struct tsm_write *w)
+static void reject_point(struct tsm_write *w, const struct tsm_point *p, const char *why)
 {
+    w->rejected++;
+    if (!w->cause)
+        w->cause = tsm_strdup(why);
+    if (w->reject)
+        w->reject(w->reject_ctx, p->line, p->text, why);
+}
+
+/* Points that no entry can hold are rejected here, before the others are numbered: the state machine sees them nowhere. */
+static void leave_out(struct tsm_write *w)
+{
+    const struct tsm_points *all = w->points;
     struct tsm_buf why = {0};
-    size_t bad = 0;
-    for (size_t i = 0; i < w->points->n; i++) {
-        const struct tsm_point *p = &w->points->points[i];
-        if (tsm_entry_can_hold(w->points, p, &why)) {
-            if (bad)
-                w->owned.points[w->owned.n++] = *p;
+    for (size_t i = 0; i < all->n; i++) {
+        const struct tsm_point *p = &all->points[i];
+        if (tsm_entry_can_hold(all, p, &why)) {
+            if (w->kept)
+                w->view.points[w->view.n++] = *p;
             continue;
         }
-        if (bad++ == 0 && w->points == &w->owned) {
-            w->owned.n = i;
-        } else if (bad == 1) { /* the caller's stay as they are */
-            w->owned = *w->points;
-            w->owned.points = tsm_realloc_array(NULL, w->points->n, sizeof *w->owned.points);
-            memcpy(w->owned.points, w->points->points, i * sizeof *w->owned.points);
-            w->owned.n = i;
+        if (!w->kept) {
+            w->kept = tsm_realloc_array(NULL, all->n, sizeof *w->kept);
+            memcpy(w->kept, all->points, i * sizeof *w->kept);
+            w->view = *all;
+            w->view.points = w->kept;
+            w->view.n = i;
         }
-        w->rejected++;
-        if (!w->cause)
-            w->cause = tsm_strdup(tsm_buf_cstr(&why));
-        if (w->reject)
-            w->reject(w->reject_ctx, p->line, p->text, tsm_buf_cstr(&why));
+        reject_point(w, p, tsm_buf_cstr(&why));
         tsm_buf_reset(&why);
     }
+    if (w->kept)
+        w->points = &w->view;
     tsm_buf_release(&why);
-    return w->points;
 }
 
 static bool propose_part(struct tsm_write *w, struct tsm_entry_encoder *e, size_t from, size_t to)

@@ -1,6 +1,7 @@
 /* cluster/snapshot.c: meta.db and the list of files. */
 #include "cluster/snapshot.h"
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/alloc.h"
