@@ -25,14 +25,18 @@ enum tsm_agg_method {
 
 struct tsm_agg_call {
     const struct tsm_call *call;
+    enum tsm_function fn; /* call->fn; max() or min() of each series where top() or bottom() has tags */
     enum tsm_agg_method method;
     enum tsm_vec_type type; /* of the field */
     size_t field;           /* among the plan's */
-    bool visible;           /* the time or the series of its points can be seen */
+    int64_t tmin, tmax;     /* what is read of it: intervals before the first one of the answer, too */
+    bool visible;           /* the series of its points can be seen */
+    bool own_time;          /* their own times are shown, not those of the intervals */
     bool dense;             /* TSM_AGG_FOLD: see above */
     bool rough;   /* dense although the order can be seen in the last digit: else there is not the memory */
     bool ordered; /* TSM_AGG_VALUES: needs them in the order of a sorted merge */
     bool timed;   /* TSM_AGG_VALUES: their times are kept */
+    size_t best;  /* TSM_AGG_VALUES, top, bottom: only so many of each series and interval are kept; 0: all */
 };
 
 struct tsm_agg_list { /* of all series of a task, one after the other */
@@ -153,7 +157,8 @@ struct tsm_agg_group {
     struct tsm_agg_result *results; /* per call */
 };
 /* Members [from, to) of the wave are those of one group, in the order of units. */
-void tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g);
+int tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g,
+                   struct tsm_err *err);
 void tsm_agg_group_release(const struct tsm_agg *a, struct tsm_agg_group *g);
 
 /* One call in one group, on its way to a result. */
@@ -165,12 +170,47 @@ struct tsm_agg_reducer {
     struct tsm_agg_result *out;
     bool descending;
 };
-void tsm_agg_reduce_points(struct tsm_agg_reducer *k); /* aggregate_points.c */
-void tsm_agg_reduce_values(struct tsm_agg_reducer *k); /* aggregate_values.c */
+void tsm_agg_reduce_points(struct tsm_agg_reducer *k);                     /* aggregate_points.c */
+int tsm_agg_reduce_values(struct tsm_agg_reducer *k, struct tsm_err *err); /* aggregate_values.c */
 void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v,
                         const struct tsm_agg_origin *o);
+void tsm_agg_result_release(struct tsm_agg_result *r);
 /* What the time column shows for an interval. */
 int64_t tsm_agg_shown_time(const struct tsm_agg_reducer *k, int64_t window);
+
+/*
+ * The steps of a call: a point goes in, points come out of the last one. With an origin that says where each point
+ * came from, those that come out have one, too.
+ */
+struct tsm_agg_chain;
+typedef struct tsm_agg_origin tsm_agg_origin_of(void *ctx, uint64_t number); /* of the point that went in */
+struct tsm_agg_chain *tsm_agg_chain_new(struct tsm_agg_reducer *k, tsm_agg_origin_of *origin, void *ctx);
+int tsm_agg_chain_add(struct tsm_agg_chain *c, int64_t t, union tsm_num v, struct tsm_err *err);
+int tsm_agg_chain_end(struct tsm_agg_chain *c, struct tsm_err *err);
+void tsm_agg_chain_free(struct tsm_agg_chain *c);
+/* The points that a call's function has made, filled in, through its steps. */
+int tsm_agg_transform(struct tsm_agg_reducer *k, struct tsm_err *err);
+
+/* The n best of points, by influxd's heap: top() and bottom() of one interval. */
+struct tsm_agg_best_point {
+    int64_t t;
+    union tsm_num v;
+    size_t number; /* the caller's */
+};
+struct tsm_agg_best {
+    struct tsm_agg_best_point *points;
+    size_t n, most, cap;
+    enum tsm_vec_type type;
+    bool bottom;
+};
+void tsm_agg_best_init(struct tsm_agg_best *b, const struct tsm_agg_call *c);
+void tsm_agg_best_release(struct tsm_agg_best *b);
+void tsm_agg_best_add(struct tsm_agg_best *b, int64_t t, union tsm_num v, size_t number);
+/* In the order of the answer. */
+void tsm_agg_best_sort(struct tsm_agg_best *b);
+/* top() and bottom() with tags: of the results of the series that they name, one result. */
+void tsm_agg_combine_best(const struct tsm_run *r, const struct tsm_agg_call *c,
+                          const struct tsm_agg_result *in, size_t n, struct tsm_agg_result *out);
 
 /* influxd's sorted merge compares the strings that stand beside points of one time. */
 struct tsm_agg_ties {

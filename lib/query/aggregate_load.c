@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/sort.h"
 #include "base/time.h"
 #include "base/banned.h"
 
@@ -23,74 +24,6 @@ struct tsm_window tsm_window_at(const struct tsm_compiled *c, int64_t t)
     __int128 start = x - rest + c->offset, end = start + d;
     return (struct tsm_window){start < TSM_TIME_MIN ? TSM_TIME_MIN : (int64_t)start,
                                end > INT64_MAX ? INT64_MAX : (int64_t)end};
-}
-
-/* ---- the calls --------------------------------------------------------------------------------- */
-
-static bool any_series(const struct tsm_plan *p, size_t field)
-{
-    for (size_t u = 0; u < p->nunits; u++)
-        if (p->units[u].nseries && p->units[u].readable[field])
-            return true;
-    return false;
-}
-
-static int init_call(struct tsm_agg *a, size_t i, struct tsm_err *err)
-{
-    const struct tsm_run *r = a->r;
-    const struct tsm_call *c = &r->shape->calls[i];
-    struct tsm_agg_call *k = &a->calls[i];
-    bool interval = r->c->interval != 0;
-    *k = (struct tsm_agg_call){.call = c, .field = c->index, .type = tsm_vec_type_of(c->arg)};
-    if (c->nsteps || c->fn == TSM_FN_TOP || c->fn == TSM_FN_BOTTOM)
-        return tsm_err_set(err, TSM_EQUERY, "%s() is not supported yet", tsm_function_name(c->outer));
-    if (c->index == SIZE_MAX || !any_series(r->plan, c->index))
-        return TSM_OK;
-    if (!tsm_function_takes(c->fn, k->type))
-        return tsm_err_set(err, TSM_EQUERY, "unsupported %s iterator type: *query.%sInterruptIterator",
-                           tsm_function_name(c->fn), k->type == TSM_VEC_STRING ? "string" : "boolean");
-    bool selector = r->shape->selector;
-    k->visible = selector && (!interval || r->shape->naux);
-    if (c->count_distinct || !tsm_function_folds(c->fn)) {
-        k->method = TSM_AGG_VALUES;
-        k->ordered = c->fn == TSM_FN_STDDEV || c->fn == TSM_FN_MODE ||
-                     (c->fn == TSM_FN_PERCENTILE && k->visible);
-        k->timed = k->ordered || interval || c->fn == TSM_FN_DISTINCT || c->count_distinct;
-        return TSM_OK;
-    }
-    if ((c->fn == TSM_FN_FIRST || c->fn == TSM_FN_LAST) && !interval) {
-        k->method = TSM_AGG_ENDS;
-        return TSM_OK;
-    }
-    k->method = TSM_AGG_FOLD;
-    k->dense = !tsm_function_needs_order(c->fn, k->type, selector && r->shape->naux > 0);
-    return TSM_OK;
-}
-
-int tsm_agg_init(struct tsm_agg *a, struct tsm_run *r, struct tsm_err *err)
-{
-    *a = (struct tsm_agg){.r = r, .ncalls = r->shape->ncalls};
-    a->calls = tsm_calloc(a->ncalls, sizeof *a->calls);
-    a->readers = tsm_calloc(r->jobs, sizeof *a->readers);
-    a->cursors = tsm_calloc(r->jobs, sizeof *a->cursors);
-    a->none_wanted = tsm_calloc(r->plan->nfields + 1, 1);
-    int code = TSM_OK;
-    for (size_t i = 0; i < a->ncalls && !code; i++)
-        code = init_call(a, i, err);
-    return code;
-}
-
-void tsm_agg_release(struct tsm_agg *a)
-{
-    for (size_t i = 0; i < a->r->jobs; i++) {
-        tsm_row_reader_free(a->readers[i]);
-        if (a->cursors[i].scan)
-            tsm_cursor_release(&a->cursors[i]);
-    }
-    tsm_free(a->readers);
-    tsm_free(a->cursors);
-    tsm_free(a->calls);
-    tsm_free(a->none_wanted);
 }
 
 /* ---- waves ------------------------------------------------------------------------------------- */
@@ -143,13 +76,13 @@ static void find_windows(struct tsm_agg_wave *w)
                 if (key == TSM_NO_KEY)
                     continue;
                 tsm_key_range(mb->unit->shard, key, &lo, &hi);
-                tmin = lo < tmin ? lo : tmin;
-                tmax = hi > tmax ? hi : tmax;
+                lo = lo < w->a->calls[c].tmin ? w->a->calls[c].tmin : lo;
+                hi = hi > w->a->calls[c].tmax ? w->a->calls[c].tmax : hi;
+                tmin = lo <= hi && lo < tmin ? lo : tmin;
+                tmax = lo <= hi && hi > tmax ? hi : tmax;
             }
         }
     }
-    tmin = tmin < r->c->tmin ? r->c->tmin : tmin;
-    tmax = tmax > r->c->tmax ? r->c->tmax : tmax;
     w->nwindows = 0;
     if (tmin > tmax)
         return;
@@ -173,6 +106,9 @@ struct worker {
     struct tsm_cursor *cursor;
     struct tsm_row_reader *reader;
     size_t *starts; /* per call: where the series' part of the list starts */
+    size_t first; /* the call that values are being read for, and with it those on the same field and range */
+    struct tsm_agg_best *best; /* per call */
+    int64_t *best_end;         /* per call: the end of the interval that they are of */
     struct tsm_err *err;
     struct backlog { /* a series that is added up backwards */
         int64_t *t;
@@ -188,8 +124,10 @@ static size_t reduction_bytes(const struct tsm_agg_call *c)
         return 0;
     if (!c->timed)
         return sizeof(union tsm_num);
-    return c->call->fn == TSM_FN_STDDEV ? sizeof(struct tsm_row_ref) + sizeof(union tsm_num)
-                                        : sizeof(struct tsm_row_ref) + sizeof(struct tsm_value_item);
+    if (c->fn == TSM_FN_RAW) /* the order, and the result */
+        return sizeof(struct tsm_row_ref) + sizeof(int64_t) + sizeof(union tsm_num);
+    return c->fn == TSM_FN_STDDEV ? sizeof(struct tsm_row_ref) + sizeof(union tsm_num)
+                                  : sizeof(struct tsm_row_ref) + sizeof(struct tsm_value_item);
 }
 
 static int account(struct worker *k, size_t bytes)
@@ -249,7 +187,7 @@ static int add_run(struct worker *k, size_t call, int64_t window, const int64_t 
                    bool backwards)
 {
     const struct tsm_agg_call *c = &k->w->a->calls[call];
-    tsm_fold_add *add = tsm_fold_adder(c->call->fn, c->type);
+    tsm_fold_add *add = tsm_fold_adder(c->fn, c->type);
     if (k->dense && k->dense[call].p) {
         size_t i = k->w->a->r->c->interval ? (size_t)((window - k->w->base) / k->w->a->r->c->interval) : 0;
         if (window == TSM_TIME_MIN)
@@ -258,8 +196,8 @@ static int add_run(struct worker *k, size_t call, int64_t window, const int64_t 
             return tsm_err_set(k->err, TSM_ECORRUPT, "a value lies outside of the time range of its key");
         struct tsm_partial fresh = {0}, *p = &k->dense[call].p[i];
         add(&fresh, t, v, n, true, false, &k->task->text);
-        tsm_fold_finish(c->call->fn, c->type, &fresh);
-        tsm_join(c->call->fn, c->type, p, &fresh, !k->dense[call].present[i]);
+        tsm_fold_finish(c->fn, c->type, &fresh);
+        tsm_join(c->fn, c->type, p, &fresh, !k->dense[call].present[i]);
         k->dense[call].present[i] = 1;
         return TSM_OK;
     }
@@ -312,7 +250,7 @@ static int add_values(struct worker *k, size_t call, const int64_t *t, const cha
 static bool goes_backwards(const struct worker *k, const struct tsm_agg_call *c)
 {
     return k->w->a->r->c->descending && c->method == TSM_AGG_FOLD && c->type == TSM_VEC_FLOAT &&
-           (c->call->fn == TSM_FN_SUM || c->call->fn == TSM_FN_MEAN);
+           (c->fn == TSM_FN_SUM || c->fn == TSM_FN_MEAN);
 }
 
 static void keep_backlog(struct worker *k, const int64_t *t, const char *v, size_t n)
@@ -328,18 +266,72 @@ static void keep_backlog(struct worker *k, const int64_t *t, const char *v, size
     b->n += n;
 }
 
-/* A batch of a series' values goes to the calls on this field. */
-static int feed(struct worker *k, size_t field, const int64_t *t, const char *v, size_t n)
+/* Whether a call reads what call `first` reads. */
+static bool reads_with(const struct tsm_agg *a, size_t call, size_t first)
+{
+    const struct tsm_agg_call *c = &a->calls[call], *f = &a->calls[first];
+    return c->method != TSM_AGG_NONE && c->field == f->field && c->tmin == f->tmin && c->tmax == f->tmax;
+}
+
+/* The best points of the interval are complete; a list ascends in time. */
+static int compare_times(const void *x, const void *y)
+{
+    const struct tsm_agg_best_point *a = x, *b = y;
+    return (a->t > b->t) - (a->t < b->t);
+}
+
+static int flush_best(struct worker *k, size_t call)
+{
+    struct tsm_agg_best *b = &k->best[call];
+    struct tsm_agg_list *l = &k->task->lists[call];
+    int code = grow_list(k, &k->w->a->calls[call], l, b->n);
+    if (code)
+        return code;
+    tsm_sort(b->points, b->n, sizeof *b->points, compare_times);
+    for (size_t i = 0; i < b->n; i++) {
+        l->t[l->n] = b->points[i].t;
+        l->v[l->n++] = b->points[i].v;
+    }
+    b->n = 0;
+    return TSM_OK;
+}
+
+static int add_best(struct worker *k, size_t call, const int64_t *t, const char *v, size_t n)
+{
+    const struct tsm_agg_call *c = &k->w->a->calls[call];
+    const union tsm_num *values = (const union tsm_num *)(const void *)v;
+    struct tsm_agg_best *b = &k->best[call];
+    int code = TSM_OK;
+    for (size_t i = 0; i < n && !code;) {
+        if (b->n && t[i] >= k->best_end[call])
+            code = flush_best(k, call);
+        if (b->n == 0)
+            k->best_end[call] = tsm_window_at(k->w->a->r->c, t[i]).end;
+        if (!b->points)
+            tsm_agg_best_init(b, c);
+        size_t end = run_end(t, i, n, k->best_end[call]);
+        if (k->best_end[call] == INT64_MAX)
+            end = n;
+        for (; i < end; i++)
+            tsm_agg_best_add(b, t[i], values[i], 0);
+    }
+    return code;
+}
+
+/* A batch of a series' values goes to the calls that read them. */
+static int feed(struct worker *k, const int64_t *t, const char *v, size_t n)
 {
     const struct tsm_agg *a = k->w->a;
     bool folds = false, backlog = false;
     int code = TSM_OK;
     size_t size = 8;
     for (size_t c = 0; c < a->ncalls && !code; c++) {
-        if (a->calls[c].field != field || a->calls[c].method == TSM_AGG_NONE)
+        if (!reads_with(a, c, k->first))
             continue;
         size = tsm_vec_size(a->calls[c].type);
-        if (a->calls[c].method == TSM_AGG_VALUES)
+        if (a->calls[c].best)
+            code = add_best(k, c, t, v, n);
+        else if (a->calls[c].method == TSM_AGG_VALUES)
             code = add_values(k, c, t, v, n);
         else if (goes_backwards(k, &a->calls[c]))
             backlog = true;
@@ -352,7 +344,7 @@ static int feed(struct worker *k, size_t field, const int64_t *t, const char *v,
         struct tsm_window w = tsm_window_at(a->r->c, t[i]);
         size_t end = run_end(t, i, n, w.end);
         for (size_t c = 0; c < a->ncalls && !code; c++)
-            if (a->calls[c].field == field && a->calls[c].method == TSM_AGG_FOLD &&
+            if (reads_with(a, c, k->first) && a->calls[c].method == TSM_AGG_FOLD &&
                 !goes_backwards(k, &a->calls[c]))
                 code = add_run(k, c, w.start, t + i, v + i * size, end - i, false);
         i = end;
@@ -360,7 +352,7 @@ static int feed(struct worker *k, size_t field, const int64_t *t, const char *v,
     return code;
 }
 
-static int flush_backlog(struct worker *k, size_t field)
+static int flush_backlog(struct worker *k)
 {
     const struct tsm_agg *a = k->w->a;
     struct backlog *b = &k->backlog;
@@ -369,7 +361,7 @@ static int flush_backlog(struct worker *k, size_t field)
         struct tsm_window w = tsm_window_at(a->r->c, b->t[i]);
         size_t end = run_end(b->t, i, b->n, w.end);
         for (size_t c = 0; c < a->ncalls && !code; c++)
-            if (a->calls[c].field == field && goes_backwards(k, &a->calls[c]))
+            if (reads_with(a, c, k->first) && goes_backwards(k, &a->calls[c]))
                 code = add_run(k, c, w.start, b->t + i, (const char *)(b->v + i), end - i, true);
         i = end;
     }
@@ -377,9 +369,9 @@ static int flush_backlog(struct worker *k, size_t field)
     return code;
 }
 
-static int
-for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t field, int64_t tmin, int64_t tmax,
-               int (*fn)(struct worker *k, size_t field, const int64_t *t, const char *v, size_t n))
+static int for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t field, int64_t tmin,
+                          int64_t tmax,
+                          int (*fn)(struct worker *k, const int64_t *t, const char *v, size_t n))
 {
     const struct tsm_plan *p = k->w->a->r->plan;
     uint32_t key = u->keys[s * p->nfields + field];
@@ -387,7 +379,7 @@ for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t fiel
         int code = tsm_cursor_start(k->cursor, u->shard, key, tsm_vec_type_of(p->fields[field].type), tmin,
                                     tmax, k->err);
         while (!code && k->cursor->n) {
-            code = fn(k, field, k->cursor->t, k->cursor->v.p, k->cursor->n);
+            code = fn(k, k->cursor->t, k->cursor->v.p, k->cursor->n);
             if (!code)
                 code = tsm_cursor_next(k->cursor, k->err);
         }
@@ -399,7 +391,7 @@ for_each_batch(struct worker *k, const struct tsm_unit *u, size_t s, size_t fiel
         code = tsm_row_reader_next(k->reader, &b, k->err);
         if (code || b.n == 0)
             break;
-        code = fn(k, field, b.t, b.columns[field].v.p, b.n);
+        code = fn(k, b.t, b.columns[field].v.p, b.n);
     }
     return code;
 }
@@ -460,7 +452,7 @@ static int add_ends(struct worker *k, const struct tsm_unit *u, size_t s, size_t
 {
     const struct tsm_run *r = k->w->a->r;
     const struct tsm_agg_call *c = &k->w->a->calls[call];
-    struct ends e = {.last = c->call->fn == TSM_FN_LAST, .type = c->type, .text = &k->task->text};
+    struct ends e = {.last = c->fn == TSM_FN_LAST, .type = c->type, .text = &k->task->text};
     uint32_t key = u->keys[s * r->plan->nfields + c->field];
     int code;
     if (!e.last) {
@@ -524,7 +516,7 @@ static bool only_counts(const struct tsm_agg_wave *w, const struct tsm_unit *u, 
         return false;
     for (size_t c = 0; c < a->ncalls; c++)
         if (a->calls[c].field == field && a->calls[c].method != TSM_AGG_NONE &&
-            (a->calls[c].call->fn != TSM_FN_COUNT || a->calls[c].method != TSM_AGG_FOLD))
+            (a->calls[c].fn != TSM_FN_COUNT || a->calls[c].method != TSM_AGG_FOLD))
             return false;
     return true;
 }
@@ -544,18 +536,18 @@ static int count_only(struct worker *k, const struct tsm_unit *u, size_t s, size
     return code;
 }
 
-static bool first_call_of_field(const struct tsm_agg *a, size_t call)
+static bool is_first_reader(const struct tsm_agg *a, size_t call)
 {
     for (size_t c = 0; c < call; c++)
-        if (a->calls[c].field == a->calls[call].field && a->calls[c].method != TSM_AGG_NONE)
+        if (reads_with(a, c, call))
             return false;
     return a->calls[call].method != TSM_AGG_NONE;
 }
 
-static bool needs_batches(const struct tsm_agg *a, size_t field)
+static bool needs_batches(const struct tsm_agg *a, size_t first)
 {
     for (size_t c = 0; c < a->ncalls; c++)
-        if (a->calls[c].field == field &&
+        if (reads_with(a, c, first) &&
             (a->calls[c].method == TSM_AGG_FOLD || a->calls[c].method == TSM_AGG_VALUES))
             return true;
     return false;
@@ -573,23 +565,26 @@ static int read_series(struct worker *k, const struct tsm_unit *u, size_t s)
             continue;
         if (a->calls[c].method == TSM_AGG_ENDS)
             code = add_ends(k, u, s, c);
-        if (code || !first_call_of_field(a, c) || !needs_batches(a, field))
+        if (code || !is_first_reader(a, c) || !needs_batches(a, c))
             continue;
+        k->first = c;
         if (only_counts(k->w, u, s, field)) {
             code = count_only(k, u, s, field);
             continue;
         }
-        code = for_each_batch(k, u, s, field, a->r->c->tmin, a->r->c->tmax, feed);
+        code = for_each_batch(k, u, s, field, a->calls[c].tmin, a->calls[c].tmax, feed);
         if (!code && k->backlog.n)
-            code = flush_backlog(k, field);
+            code = flush_backlog(k);
     }
     for (size_t c = 0; c < a->ncalls; c++) {
         struct tsm_agg_list *l = &k->task->lists[c];
+        if (!code && k->best[c].n)
+            code = flush_best(k, c);
         if (a->calls[c].method == TSM_AGG_VALUES &&
-            (a->calls[c].call->fn == TSM_FN_DISTINCT || a->calls[c].call->count_distinct))
+            (a->calls[c].fn == TSM_FN_DISTINCT || a->calls[c].call->count_distinct))
             drop_repeats(k, c);
         for (size_t i = k->starts[c]; i < l->n && a->calls[c].method == TSM_AGG_FOLD; i++)
-            tsm_fold_finish(a->calls[c].call->fn, a->calls[c].type, &l->p[i]);
+            tsm_fold_finish(a->calls[c].fn, a->calls[c].type, &l->p[i]);
     }
     return code;
 }
@@ -666,6 +661,8 @@ static int run_task(void *ctx, size_t number, unsigned thread, void **slot, stru
     struct worker k = {
         .w = w, .task = task, .cursor = &a->cursors[thread], .reader = a->readers[thread], .err = err};
     k.starts = tsm_calloc(a->ncalls, sizeof *k.starts);
+    k.best = tsm_calloc(a->ncalls, sizeof *k.best);
+    k.best_end = tsm_calloc(a->ncalls, sizeof *k.best_end);
     int code = make_dense(&k, 0);
     for (size_t i = from; i < to && !code; i++) {
         while (i >= w->members[m].base + w->members[m].n) {
@@ -680,6 +677,10 @@ static int run_task(void *ctx, size_t number, unsigned thread, void **slot, stru
     }
     for (size_t c = 0; c < a->ncalls; c++)
         shrink_list(w, &a->calls[c], &task->lists[c]);
+    for (size_t c = 0; c < a->ncalls; c++)
+        tsm_agg_best_release(&k.best[c]);
+    tsm_free(k.best);
+    tsm_free(k.best_end);
     tsm_free(k.starts);
     tsm_free(k.backlog.t);
     tsm_free(k.backlog.v);

@@ -78,7 +78,7 @@ static void join_flush(struct joining *j)
 {
     if (!j->any)
         return;
-    tsm_join_end(j->c->call->fn, &j->acc);
+    tsm_join_end(j->c->fn, &j->acc);
     level_add(j->to, j->window, &j->acc, j->c->visible ? &j->origin : NULL);
     j->any = false;
 }
@@ -90,11 +90,11 @@ static void join_add(struct joining *j, int64_t window, const struct tsm_partial
         join_flush(j);
     bool fresh = !j->any;
     if (fresh) {
-        tsm_join_begin(j->c->call->fn, &j->acc);
+        tsm_join_begin(j->c->fn, &j->acc);
         j->window = window;
         j->any = true;
     }
-    if (tsm_join(j->c->call->fn, j->c->type, &j->acc, p, fresh) && j->c->visible)
+    if (tsm_join(j->c->fn, j->c->type, &j->acc, p, fresh) && j->c->visible)
         j->origin = *o;
 }
 
@@ -231,7 +231,7 @@ static bool ends_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member *m, size_t call,
                       struct tsm_agg_level *to)
 {
-    bool last = w->a->calls[call].call->fn == TSM_FN_LAST;
+    bool last = w->a->calls[call].fn == TSM_FN_LAST;
     struct joining j = {.c = &w->a->calls[call], .to = to};
     struct tie tie = {.m = m};
     struct tsm_merge_input *in = tsm_realloc_array(NULL, m->n, sizeof *in);
@@ -437,7 +437,7 @@ int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
     for (size_t c = 0; c < ncalls && !code; c++) {
         const struct tsm_agg_call *k = &w->a->calls[c];
         if (joins(w, c) && w->a->r->plan->nunits > 2 && k->method == TSM_AGG_FOLD &&
-            tsm_function_needs_order(k->call->fn, k->type, false))
+            tsm_function_needs_order(k->fn, k->type, false))
             order_call(w, c);
     }
     return code;
@@ -511,10 +511,9 @@ static struct tsm_agg_level join_shards(const struct tsm_agg_reducer *k, size_t 
 static void emit_level(struct tsm_agg_reducer *k, const struct tsm_agg_level *l)
 {
     const struct tsm_agg_call *c = k->c;
-    bool own_time = k->w->a->r->shape->selector && k->w->a->r->c->interval == 0;
     for (size_t i = 0; i < l->n; i++)
-        tsm_agg_add_result(k, own_time ? l->p[i].x.t : tsm_agg_shown_time(k, l->t[i]),
-                           tsm_fold_value(c->call->fn, c->type, &l->p[i]), l->o ? &l->o[i] : NULL);
+        tsm_agg_add_result(k, c->own_time ? l->p[i].x.t : tsm_agg_shown_time(k, l->t[i]),
+                           tsm_fold_value(c->fn, c->type, &l->p[i]), l->o ? &l->o[i] : NULL);
 }
 
 static void reduce_joined(struct tsm_agg_reducer *k)
@@ -563,21 +562,20 @@ static void reduce_dense(struct tsm_agg_reducer *k)
                 if (!d->present[i])
                     continue;
                 struct tsm_partial p = d->p[i];
-                tsm_join_end(c->call->fn, &p);
-                tsm_join(c->call->fn, c->type, &acc[i], &p, !present[i]);
+                tsm_join_end(c->fn, &p);
+                tsm_join(c->fn, c->type, &acc[i], &p, !present[i]);
                 present[i] = 1;
             }
         }
     }
-    bool own_time = w->a->r->shape->selector && w->a->r->c->interval == 0;
     for (size_t x = 0; x < w->nwindows; x++) {
         size_t i = k->descending ? w->nwindows - 1 - x : x;
         if (!present[i])
             continue;
-        tsm_join_end(c->call->fn, &acc[i]);
-        int64_t t = own_time ? acc[i].x.t
-                             : tsm_agg_shown_time(k, w->base + (int64_t)i * w->a->r->c->interval);
-        tsm_agg_add_result(k, t, tsm_fold_value(c->call->fn, c->type, &acc[i]), NULL);
+        tsm_join_end(c->fn, &acc[i]);
+        int64_t t = c->own_time ? acc[i].x.t
+                                : tsm_agg_shown_time(k, w->base + (int64_t)i * w->a->r->c->interval);
+        tsm_agg_add_result(k, t, tsm_fold_value(c->fn, c->type, &acc[i]), NULL);
     }
     tsm_free(present);
     tsm_free(acc);
@@ -591,26 +589,43 @@ void tsm_agg_reduce_points(struct tsm_agg_reducer *k)
         reduce_dense(k);
 }
 
-void tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g)
+static int reduce_call(struct tsm_agg_reducer *k, struct tsm_err *err)
 {
+    int code = TSM_OK;
+    k->out->broken_at = SIZE_MAX;
+    if (k->c->method == TSM_AGG_VALUES)
+        code = tsm_agg_reduce_values(k, err);
+    else if (k->c->method != TSM_AGG_NONE)
+        tsm_agg_reduce_points(k);
+    if (!code && k->c->call->nsteps && k->c->fn != TSM_FN_RAW)
+        code = tsm_agg_transform(k, err);
+    return code;
+}
+
+int tsm_agg_reduce(const struct tsm_agg_wave *w, size_t from, size_t to, struct tsm_agg_group *g,
+                   struct tsm_err *err)
+{
+    int code = TSM_OK;
     g->results = tsm_calloc(w->a->ncalls, sizeof *g->results);
-    for (size_t c = 0; c < w->a->ncalls; c++) {
+    for (size_t c = 0; c < w->a->ncalls && !code; c++) {
         struct tsm_agg_reducer k = {w, &w->a->calls[c], c, from, to, &g->results[c], w->a->r->c->descending};
-        k.out->broken_at = SIZE_MAX;
-        if (k.c->method == TSM_AGG_VALUES)
-            tsm_agg_reduce_values(&k);
-        else if (k.c->method != TSM_AGG_NONE)
-            tsm_agg_reduce_points(&k);
+        code = reduce_call(&k, err);
     }
+    return code;
+}
+
+void tsm_agg_result_release(struct tsm_agg_result *r)
+{
+    tsm_free(r->t);
+    tsm_free(r->v);
+    tsm_free(r->origins);
+    *r = (struct tsm_agg_result){0};
 }
 
 void tsm_agg_group_release(const struct tsm_agg *a, struct tsm_agg_group *g)
 {
-    for (size_t c = 0; g->results && c < a->ncalls; c++) {
-        tsm_free(g->results[c].t);
-        tsm_free(g->results[c].v);
-        tsm_free(g->results[c].origins);
-    }
+    for (size_t c = 0; g->results && c < a->ncalls; c++)
+        tsm_agg_result_release(&g->results[c]);
     tsm_free(g->results);
     *g = (struct tsm_agg_group){0};
 }

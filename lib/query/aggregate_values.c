@@ -14,8 +14,9 @@ struct values { /* of a group */
     struct tsm_merge_input *in;     /* their times */
     struct tsm_agg_origin *origins; /* where they are */
     size_t nparts;
-    struct tsm_row_ref *order; /* all values; input: the part */
+    struct tsm_row_ref *order; /* all values; input: the part. NULL: part by part */
     size_t n;
+    uint64_t *seen; /* per member: see is_beyond_limit() */
 };
 
 static union tsm_num value_at(const struct values *g, struct tsm_row_ref r)
@@ -169,26 +170,62 @@ static void reduce_sorted(struct values *g, int64_t t, size_t from, size_t to, s
     struct tsm_value_item *a = tsm_realloc_array(NULL, n, sizeof *a);
     for (size_t i = 0; i < n; i++)
         a[i] = (struct tsm_value_item){value_at(g, g->order[from + i]), g->order[from + i]};
-    if (k->c->call->fn == TSM_FN_MODE) {
+    if (k->c->fn == TSM_FN_MODE) {
         tsm_agg_add_result(k, t, mode(g, a, n), NULL);
     } else {
         tsm_sort_values(a, n, k->c->type);
         struct tsm_agg_origin o = g->origins[a[at].ref.input];
         o.t = time_at(g, a[at].ref);
-        tsm_agg_add_result(k, k->w->a->r->c->interval ? t : o.t, a[at].v, &o);
+        tsm_agg_add_result(k, k->c->own_time ? o.t : t, a[at].v, &o);
     }
     tsm_free(a);
+}
+
+/* With LIMIT or OFFSET, influxd gives top() and bottom() no more points of each shard than these ask for, and one. */
+static bool is_beyond_limit(struct values *g, struct tsm_row_ref ref)
+{
+    const struct tsm_select *s = g->k->w->a->r->c->stmt;
+    uint64_t most = (uint64_t)s->limit + (uint64_t)s->offset + 1;
+    if (g->k->c->call->ntags || (s->limit == 0 && s->offset == 0))
+        return false;
+    if (!g->seen)
+        g->seen = tsm_calloc(g->k->to - g->k->from, sizeof *g->seen);
+    size_t member = 0; /* the shard and source that the point is of */
+    while (g->k->w->members[g->k->from + member].unit != g->origins[ref.input].unit)
+        member++;
+    return g->seen[member]++ >= most;
+}
+
+static void reduce_best(struct values *g, size_t from, size_t to)
+{
+    struct tsm_agg_reducer *k = g->k;
+    struct tsm_agg_best best;
+    tsm_agg_best_init(&best, k->c);
+    for (size_t i = from; i < to; i++)
+        if (!is_beyond_limit(g, g->order[i]))
+            tsm_agg_best_add(&best, time_at(g, g->order[i]), value_at(g, g->order[i]), i);
+    tsm_agg_best_sort(&best);
+    for (size_t i = 0; i < best.n; i++) {
+        struct tsm_agg_origin o = g->origins[g->order[best.points[i].number].input];
+        o.t = best.points[i].t;
+        tsm_agg_add_result(k, o.t, best.points[i].v, k->c->visible ? &o : NULL);
+    }
+    tsm_agg_best_release(&best);
 }
 
 /* The values [from, to) in order are those of one interval. */
 static void reduce_run(struct values *g, int64_t window, size_t from, size_t to)
 {
     struct tsm_agg_reducer *k = g->k;
-    enum tsm_function fn = k->c->call->fn;
+    enum tsm_function fn = k->c->fn;
     int64_t t = tsm_agg_shown_time(k, window);
     size_t n = to - from, at = 0;
     if (fn == TSM_FN_DISTINCT || k->c->call->count_distinct) {
         reduce_distinct(g, t, from, to);
+        return;
+    }
+    if (fn == TSM_FN_TOP || fn == TSM_FN_BOTTOM) {
+        reduce_best(g, from, to);
         return;
     }
     if (fn == TSM_FN_PERCENTILE && !percentile_at(n, k->c->call->percentile, &at)) {
@@ -226,7 +263,7 @@ static void reduce_untimed(struct values *g)
         n += g->parts[i].n;
     }
     int64_t t = tsm_agg_shown_time(k, TSM_TIME_MIN);
-    if (k->c->call->fn == TSM_FN_MEDIAN) {
+    if (k->c->fn == TSM_FN_MEDIAN) {
         tsm_agg_add_result(k, t, median(v, n, k->c->type), NULL);
     } else if (percentile_at(n, k->c->call->percentile, &at)) {
         tsm_select_value(v, n, at, k->c->type);
@@ -308,26 +345,101 @@ static void order_values(struct values *g)
     }
 }
 
-void tsm_agg_reduce_values(struct tsm_agg_reducer *k)
+/* ---- as they are ------------------------------------------------------------------------------- */
+
+/* Whether the parts follow each other in time, as those of one series do that is in several shards. */
+static bool is_sequential(const struct values *g)
+{
+    bool any = false;
+    int64_t last = 0;
+    for (size_t i = 0; i < g->nparts; i++) {
+        const struct tsm_agg_part *p = &g->parts[i];
+        if (p->n == 0)
+            continue;
+        if (any && (g->k->descending ? p->t[p->n - 1] >= last : p->t[0] <= last))
+            return false;
+        any = true;
+        last = g->k->descending ? p->t[0] : p->t[p->n - 1];
+    }
+    return true;
+}
+
+static struct tsm_row_ref ref_at(const struct values *g, uint32_t part, size_t row)
+{
+    return (struct tsm_row_ref){part, (uint32_t)(g->k->descending ? g->parts[part].n - 1 - row : row)};
+}
+
+/* Of point `number` in the order of the answer. */
+static struct tsm_agg_origin origin_of(void *ctx, uint64_t number)
+{
+    const struct values *g = ctx;
+    struct tsm_row_ref ref;
+    if (g->order) {
+        ref = g->order[number];
+    } else {
+        uint32_t part = 0;
+        while (number >= g->parts[part].n)
+            number -= g->parts[part++].n;
+        ref = ref_at(g, part, number);
+    }
+    struct tsm_agg_origin o = g->origins[ref.input];
+    o.t = time_at(g, ref);
+    return o;
+}
+
+/* The values go through the call's steps. */
+static int transform_values(struct values *g, struct tsm_err *err)
+{
+    bool visible = g->k->c->visible;
+    struct tsm_agg_chain *chain = tsm_agg_chain_new(g->k, visible ? origin_of : NULL, g);
+    int code = TSM_OK;
+    for (size_t i = 0; g->order && i < g->n && !code; i++)
+        code = tsm_agg_chain_add(chain, time_at(g, g->order[i]), value_at(g, g->order[i]), err);
+    for (uint32_t p = 0; !g->order && p < g->nparts; p++) {
+        for (size_t i = 0; i < g->parts[p].n && !code; i++) {
+            struct tsm_row_ref ref = ref_at(g, p, i);
+            code = tsm_agg_chain_add(chain, time_at(g, ref), value_at(g, ref), err);
+        }
+    }
+    if (!code)
+        code = tsm_agg_chain_end(chain, err);
+    tsm_agg_chain_free(chain);
+    return code;
+}
+
+static void reduce_runs(struct values *g)
+{
+    for (size_t i = 0, end; i < g->n; i = end) {
+        struct tsm_window w = tsm_window_at(g->k->w->a->r->c, time_at(g, g->order[i]));
+        for (end = i + 1; end < g->n; end++) {
+            int64_t t = time_at(g, g->order[end]);
+            if (t < w.start || t >= w.end)
+                break;
+        }
+        reduce_run(g, w.start, i, end);
+    }
+}
+
+int tsm_agg_reduce_values(struct tsm_agg_reducer *k, struct tsm_err *err)
 {
     struct values g = {.k = k};
+    int code = TSM_OK;
+    bool raw = k->c->fn == TSM_FN_RAW;
     list_parts(&g);
     if (g.n && !k->c->timed) {
         reduce_untimed(&g);
     } else if (g.n) {
-        order_values(&g);
-        for (size_t i = 0, end; i < g.n; i = end) {
-            struct tsm_window w = tsm_window_at(k->w->a->r->c, time_at(&g, g.order[i]));
-            for (end = i + 1; end < g.n; end++) {
-                int64_t t = time_at(&g, g.order[end]);
-                if (t < w.start || t >= w.end)
-                    break;
-            }
-            reduce_run(&g, w.start, i, end);
-        }
+        if (!raw || !is_sequential(&g))
+            order_values(&g);
+        if (raw)
+            code = transform_values(&g, err);
+        else
+            reduce_runs(&g);
     }
+    tsm_free(g.seen);
     tsm_free(g.order);
     tsm_free(g.origins);
     tsm_free(g.in);
     tsm_free(g.parts);
+    return code;
 }

@@ -26,29 +26,46 @@ bool tsm_fill_number(const struct tsm_expr *value, enum tsm_vec_type type, union
     }
 }
 
-void tsm_fill_begin(struct tsm_fill_stream *s, const struct tsm_run *r, const struct tsm_agg_call *call,
-                    const struct tsm_agg_result *in)
+/* Functions whose intervals without a point influxd does not fill in. */
+static bool is_filled(enum tsm_function fn)
+{
+    return fn != TSM_FN_DISTINCT && fn != TSM_FN_TOP && fn != TSM_FN_BOTTOM && fn != TSM_FN_RAW;
+}
+
+void tsm_fill_begin_points(struct tsm_fill_stream *s, const struct tsm_run *r,
+                           const struct tsm_agg_call *call, const struct tsm_agg_result *in)
 {
     const struct tsm_compiled *c = r->c;
-    *s = (struct tsm_fill_stream){
-        .r = r, .call = call, .in = in, .fill = c->fill, .value = c->stmt->fill_value};
     enum tsm_function fn = call->call->fn;
+    *s = (struct tsm_fill_stream){
+        .r = r, .type = call->call->points, .in = in, .fill = c->fill, .value = c->stmt->fill_value};
     if (s->fill == TSM_FILL_NULL && fn == TSM_FN_COUNT) {
         s->fill = TSM_FILL_NUMBER;
         s->value = NULL;
     }
-    s->filling = c->interval && s->fill != TSM_FILL_NONE && fn != TSM_FN_DISTINCT && in->n;
+    s->filling = c->interval && s->fill != TSM_FILL_NONE && is_filled(fn) && in->n;
     if (!s->filling)
         return;
-    int64_t low = tsm_window_at(c, c->tmin).start, high = tsm_window_at(c, c->tmax).start;
+    int64_t low = tsm_window_at(c, call->tmin).start, high = tsm_window_at(c, call->tmax).start;
     s->window = c->descending ? high : low;
     s->last = c->descending ? low : high;
-    if (c->tmin == TSM_TIME_MIN) {
+    if (call->tmin == TSM_TIME_MIN) {
         if (!c->descending)
             s->window = in->t[0]; /* nothing before the first point */
         else
             s->last = TSM_TIME_MIN; /* nothing after the last one */
     }
+}
+
+void tsm_fill_begin(struct tsm_fill_stream *s, const struct tsm_run *r, const struct tsm_agg_call *call,
+                    const struct tsm_agg_result *in)
+{
+    if (call->call->nsteps)
+        *s = (struct tsm_fill_stream){.r = r, .type = call->call->out, .in = in};
+    else
+        tsm_fill_begin_points(s, r, call, in);
+    s->limit = (uint64_t)r->c->stmt->limit;
+    s->offset = (uint64_t)r->c->stmt->offset;
 }
 
 /* The value between the point before and the next one, by influxd's arithmetic in whole intervals. */
@@ -57,7 +74,7 @@ static union tsm_num linear(const struct tsm_fill_stream *s, int64_t next_t, uni
     int64_t d = s->r->c->interval;
     double dt = (double)(next_t / d - s->previous_t / d), x = (double)(s->window / d - s->previous_t / d);
     union tsm_num a = s->previous, out = {0};
-    switch (s->call->call->out) {
+    switch (s->type) {
     case TSM_VEC_FLOAT:
         out.f = (next.f - a.f) / dt * x + a.f;
         break;
@@ -74,7 +91,7 @@ static union tsm_num linear(const struct tsm_fill_stream *s, int64_t next_t, uni
 /* The row for the expected interval, which has no point. */
 static void fill_in(struct tsm_fill_stream *s, struct tsm_fill_row *row)
 {
-    enum tsm_vec_type type = s->call->call->out;
+    enum tsm_vec_type type = s->type;
     *row = (struct tsm_fill_row){.t = s->window, .null = true};
     switch (s->fill) {
     case TSM_FILL_NUMBER:
@@ -130,13 +147,12 @@ static bool next_filled(struct tsm_fill_stream *s, struct tsm_fill_row *row)
 
 bool tsm_fill_next(struct tsm_fill_stream *s, struct tsm_fill_row *row)
 {
-    uint64_t limit = (uint64_t)s->r->c->stmt->limit, offset = (uint64_t)s->r->c->stmt->offset;
     while (!s->done) {
-        if (limit && s->given >= offset + limit)
+        if (s->limit && s->given >= s->offset + s->limit)
             break;
         if (!next_filled(s, row))
             break;
-        if (s->given++ >= offset)
+        if (s->given++ >= s->offset)
             return true;
     }
     s->done = true;

@@ -9,7 +9,7 @@
 
 struct tsm_fill_stream {
     const struct tsm_run *r;
-    const struct tsm_agg_call *call;
+    enum tsm_vec_type type; /* of the points */
     const struct tsm_agg_result *in;
     size_t at;    /* the next point of in */
     bool filling; /* intervals are filled */
@@ -20,7 +20,8 @@ struct tsm_fill_stream {
     bool has_previous;
     int64_t previous_t;
     union tsm_num previous;
-    uint64_t given; /* before LIMIT and OFFSET */
+    uint64_t limit, offset; /* LIMIT and OFFSET; 0: none */
+    uint64_t given;         /* before those */
 };
 
 struct tsm_fill_row {
@@ -32,6 +33,9 @@ struct tsm_fill_row {
 
 void tsm_fill_begin(struct tsm_fill_stream *s, const struct tsm_run *r, const struct tsm_agg_call *call,
                     const struct tsm_agg_result *in);
+/* The points that the call's function makes, before its steps: filled in, but not cut. */
+void tsm_fill_begin_points(struct tsm_fill_stream *s, const struct tsm_run *r,
+                           const struct tsm_agg_call *call, const struct tsm_agg_result *in);
 /* False at the end. */
 bool tsm_fill_next(struct tsm_fill_stream *s, struct tsm_fill_row *row);
 

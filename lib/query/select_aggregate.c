@@ -3,6 +3,7 @@
  * group from the points of its calls.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/parallel.h"
@@ -34,8 +35,14 @@ struct aggregate {
     size_t n;              /* rows in the batch */
     struct tsm_arena text; /* strings of the batch */
     struct tsm_cursor cursor;
-    bool begun;                          /* the group's series_begin was called */
-    bool ended;                          /* influxd's iterator is at its end: nothing more comes */
+    bool begun;      /* the group's series_begin was called */
+    bool ended;      /* influxd's iterator is at its end: nothing more comes */
+    uint32_t *order; /* the plan's groups in the order of the answer */
+    bool *closes;    /* the group there is the last one of a series of the answer; NULL: all are */
+    struct tsm_agg_result *pending; /* of the groups since the last that does */
+    size_t npending, cappending;
+    size_t given;                        /* groups */
+    struct tsm_tag *tags;                /* of the series, when closes is set */
     uint64_t gaps, rows_after, any_rows; /* see heed_gaps() */
 };
 
@@ -52,6 +59,17 @@ static enum tsm_vec_type input_type(const struct aggregate *k, size_t i)
     return i < s->naux ? s->aux[i].vec : s->calls[i - s->naux].out;
 }
 
+/* The tags that only top() or bottom() names are none of the series'. */
+static void use_grouped_tags(struct aggregate *k, struct tsm_series_head *head)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < head->ntags; i++)
+        if (k->r->shape->grouped[i])
+            k->tags[n++] = head->tags[i];
+    head->tags = k->tags;
+    head->ntags = n;
+}
+
 static int flush(struct aggregate *k, const struct tsm_plan_group *g, struct tsm_err *err)
 {
     if (k->n == 0)
@@ -60,6 +78,8 @@ static int flush(struct aggregate *k, const struct tsm_plan_group *g, struct tsm
     int code = TSM_OK;
     if (!k->begun) {
         struct tsm_series_head head = tsm_group_head(k->r, g);
+        if (k->closes)
+            use_grouped_tags(k, &head);
         k->begun = true;
         code = sink->series_begin(sink, &head, err);
     }
@@ -223,7 +243,7 @@ static bool any_left(const struct feed *feeds, size_t n)
 static void heed_gaps(struct aggregate *k, struct tsm_agg_result *res)
 {
     const struct tsm_compiled *c = k->r->c;
-    if (k->r->shape->ncalls != 1 || k->agg.calls[0].call->fn != TSM_FN_PERCENTILE)
+    if (k->r->shape->ncalls != 1 || k->agg.calls[0].call->outer != TSM_FN_PERCENTILE)
         return;
     k->gaps += res->lead_gaps;
     bool filling = c->interval && c->fill != TSM_FILL_NONE;
@@ -274,6 +294,73 @@ static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struc
     return code;
 }
 
+/* ---- top() and bottom() with tags -------------------------------------------------------------- */
+
+/* Gives the group at a place in the order; or keeps it until the last one of its series comes. */
+static int give_or_wait(struct aggregate *k, size_t place, const struct tsm_plan_group *g,
+                        struct tsm_agg_group *results, struct tsm_err *err)
+{
+    if (!k->closes)
+        return give_group(k, g, results, err);
+    TSM_GROW(k->pending, k->npending + 1, k->cappending);
+    k->pending[k->npending++] = results->results[0];
+    results->results[0] = (struct tsm_agg_result){0};
+    if (!k->closes[place])
+        return TSM_OK;
+    struct tsm_agg_result all = {.broken_at = SIZE_MAX};
+    struct tsm_agg_group whole = {&all};
+    tsm_agg_combine_best(k->r, &k->agg.calls[0], k->pending, k->npending, &all);
+    for (size_t i = 0; i < k->npending; i++)
+        tsm_agg_result_release(&k->pending[i]);
+    k->npending = 0;
+    int code = give_group(k, g, &whole, err);
+    tsm_agg_result_release(&all);
+    return code;
+}
+
+static bool same_series(const struct aggregate *k, const struct tsm_plan_group *x,
+                        const struct tsm_plan_group *y)
+{
+    if (!tsm_str_eq(x->name, y->name))
+        return false;
+    for (size_t i = 0; i < k->r->plan->ndimensions; i++)
+        if (k->r->shape->grouped[i] && !tsm_str_eq(x->tags[i].value, y->tags[i].value))
+            return false;
+    return true;
+}
+
+/* By name, the tags of GROUP BY, then all tags; the series of the answer may descend, those in one do not. */
+static int compare_groups(const void *x, const void *y, void *ctx)
+{
+    const struct aggregate *k = ctx;
+    const struct tsm_plan *p = k->r->plan;
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    const struct tsm_plan_group *g = &p->groups[a], *h = &p->groups[b];
+    int c = tsm_str_cmp(g->name, h->name);
+    for (size_t i = 0; i < p->ndimensions && !c; i++)
+        if (k->r->shape->grouped[i])
+            c = tsm_str_cmp(g->tags[i].value, h->tags[i].value);
+    if (c)
+        return k->r->c->descending ? -c : c;
+    return a < b ? -1 : a > b;
+}
+
+static void order_groups(struct aggregate *k)
+{
+    const struct tsm_plan *p = k->r->plan;
+    size_t n = p->ngroups;
+    k->order = tsm_realloc_array(NULL, n + 1, sizeof *k->order);
+    for (size_t i = 0; i < n; i++)
+        k->order[i] = (uint32_t)(k->r->c->descending ? n - 1 - i : i);
+    if (!k->r->shape->grouped)
+        return;
+    qsort_r(k->order, n, sizeof *k->order, compare_groups, k);
+    k->closes = tsm_calloc(n + 1, sizeof *k->closes);
+    k->tags = tsm_calloc(p->ndimensions + 1, sizeof *k->tags);
+    for (size_t i = 0; i < n; i++)
+        k->closes[i] = i + 1 == n || !same_series(k, &p->groups[k->order[i]], &p->groups[k->order[i + 1]]);
+}
+
 /* ---- waves ------------------------------------------------------------------------------------- */
 
 struct giving {
@@ -287,10 +374,8 @@ static int reduce_task(void *ctx, size_t number, unsigned thread, void **slot, s
     struct giving *g = ctx;
     struct tsm_agg_group *out = tsm_calloc(1, sizeof *out);
     (void)thread;
-    (void)err;
     *slot = out;
-    tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out);
-    return TSM_OK;
+    return tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out, err);
 }
 
 static void drop_group(void *ctx, void *slot)
@@ -305,7 +390,8 @@ static int give_task(void *ctx, size_t number, void *slot, struct tsm_err *err)
 {
     struct giving *g = ctx;
     uint32_t group = g->w->members[g->starts[number]].group;
-    int code = g->k->ended ? TSM_OK : give_group(g->k, &g->k->r->plan->groups[group], slot, err);
+    int code = g->k->ended ? TSM_OK
+                           : give_or_wait(g->k, g->k->given++, &g->k->r->plan->groups[group], slot, err);
     drop_group(ctx, slot);
     return code;
 }
@@ -350,7 +436,9 @@ static int run_call(struct aggregate *k, uint32_t group, size_t call, struct tsm
         if (!code)
             code = tsm_agg_join(&w, err);
         if (!code) {
-            tsm_agg_reduce(&w, 0, w.nmembers, &one);
+            code = tsm_agg_reduce(&w, 0, w.nmembers, &one, err);
+        }
+        if (!code) {
             *out = one.results[call];
             one.results[call] = (struct tsm_agg_result){0};
             for (size_t i = 0; i < out->n && c->call->out == TSM_VEC_STRING; i++)
@@ -385,7 +473,7 @@ static int run_call_by_call(struct aggregate *k, uint32_t group, struct tsm_err 
     for (size_t c = 0; c < ncalls; c++)
         k->agg.calls[c].method = methods[c];
     if (!code)
-        code = give_group(k, &k->r->plan->groups[group], &all, err);
+        code = give_or_wait(k, k->given++, &k->r->plan->groups[group], &all, err);
     tsm_agg_group_release(&k->agg, &all);
     tsm_free(methods);
     return code;
@@ -398,7 +486,7 @@ static int run_groups(struct aggregate *k, struct tsm_err *err)
         struct tsm_agg_wave w = {.a = &k->agg, .most = k->r->memory / 4 * 3};
         size_t n = 0, estimate = 0;
         while (i + n < total && n < most) {
-            uint32_t group = (uint32_t)(k->r->c->descending ? total - 1 - i - n : i + n);
+            uint32_t group = k->order[i + n];
             estimate += tsm_agg_estimate(&k->agg, group);
             if (n && estimate > w.most / 2)
                 break;
@@ -413,7 +501,7 @@ static int run_groups(struct aggregate *k, struct tsm_err *err)
             continue;
         }
         if (overflow)
-            code = run_call_by_call(k, (uint32_t)(k->r->c->descending ? total - 1 - i : i), err);
+            code = run_call_by_call(k, k->order[i], err);
         if (code)
             return code;
         i += n;
@@ -441,8 +529,15 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
         k.nulls[i] = tsm_calloc(OUT_ROWS, 1);
         k.filled[i] = tsm_calloc(OUT_ROWS, 1);
     }
+    order_groups(&k);
     if (!code)
         code = run_groups(&k, err);
+    for (size_t i = 0; i < k.npending; i++)
+        tsm_agg_result_release(&k.pending[i]);
+    tsm_free(k.pending);
+    tsm_free(k.tags);
+    tsm_free(k.closes);
+    tsm_free(k.order);
     for (size_t i = 0; i < n; i++) {
         tsm_free(k.values[i]);
         tsm_free(k.nulls[i]);

@@ -198,10 +198,6 @@ static void test_later(void **state)
 {
     (void)state;
     static const char *const queries[][2] = {
-        {"select top(v, 2) from cpu", "top() is not supported yet"},
-        {"select derivative(v) from cpu", "derivative() is not supported yet"},
-        {"select abs(v) from cpu", "abs() is not supported yet"},
-        {"select v from cpu where abs(v) > 1", "abs() is not supported yet"},
         {"select mean(v) from (select v from cpu)", "a subquery is not supported yet"},
         {"select v into x from cpu", "SELECT INTO is not supported yet"},
         {"select v from cpu tz('Europe/Berlin')", "tz() is not supported yet"},
