@@ -5,6 +5,7 @@
 
 #include "base/time.h"
 #include "cli/compact.h"
+#include "store/data_dir.h"
 #include "base/banned.h"
 
 enum {
@@ -117,7 +118,9 @@ int main(int argc, char **argv)
     tsm_compact_start(&compact);
 
     struct tsm_err err = {0};
-    int rc = compact.run                       ? tsm_compact_run(&compact, &err)
+    int rc = tsm_data_abandoned(compact.fs, compact.common.data, &err);
+    if (rc == TSM_OK)
+        rc = compact.run                       ? tsm_compact_run(&compact, &err)
              : compact.plan || compact.dry_run ? tsm_compact_plan(&compact, &err)
                                                : tsm_compact_all(&compact, &err);
     tsm_progress_clear(&compact.progress);

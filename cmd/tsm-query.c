@@ -13,6 +13,7 @@
 #include "net/remote_query.h"
 #include "result/writer.h"
 #include "query/query.h"
+#include "store/data_dir.h"
 #include "base/banned.h"
 
 static struct tsm_common common = {.data = "tsm-data", .memory = 512 << 20};
@@ -173,6 +174,8 @@ static int run_query(struct run *r, char **files, struct tsm_str text, struct ts
     struct tsm_client_options client_options = {0};
     struct tsm_client *client = NULL;
     int rc = nfiles ? TSM_OK : tsm_server_client(&common, &client_options, &client, err);
+    if (rc == TSM_OK && nfiles == 0 && !client)
+        rc = tsm_data_unflushed(&tsm_fs_posix, common.data, err);
     if (rc != TSM_OK)
         return rc;
     struct tsm_sink *sink = tsm_result_writer_new(&r->result, &r->out);

@@ -95,6 +95,19 @@ int tsm_data_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err 
         dir);
 }
 
+int tsm_data_abandoned(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
+{
+    int rc = tsm_data_unflushed(fs, dir, err);
+    if (rc == TSM_OK)
+        return rc;
+    char *path = tsm_path_lock(dir);
+    struct tsm_lock lock = {0};
+    int taken = tsm_lock_take(fs, path, "tsmkit", &lock, NULL);
+    tsm_lock_release(&lock);
+    tsm_free(path);
+    return taken == TSM_ELOCKED ? TSM_OK : rc;
+}
+
 int tsm_data_mark_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err)
 {
     char *path = path_unflushed(dir);

@@ -23,6 +23,8 @@ char *tsm_path_wal(const char *dir, struct tsm_str db, struct tsm_str rp,
 /* While a daemon has the directory, and after it was killed, there are points that only its log has. TSM_EAGAIN: so it is, and
  * the message says what to do. */
 int tsm_data_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
+/* The same only while no daemon has the directory: with one, files can be worked on. */
+int tsm_data_abandoned(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
 /* Durably: before the daemon takes in the first point, and after the last one is in a file. */
 int tsm_data_mark_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);
 int tsm_data_clear_unflushed(const struct tsm_fs *fs, const char *dir, struct tsm_err *err);

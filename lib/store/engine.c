@@ -91,6 +91,8 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
     tsm_turn_init(&e->turn);
 
     int rc = e->dry_run ? TSM_OK : take_lock(e, err);
+    if (rc == TSM_OK && opt->database.n) /* without one this is the daemon itself */
+        rc = tsm_data_unflushed(fs, e->dir, err);
     if (rc == TSM_OK && !e->dry_run)
         rc = settle_meta(e, err);
     if (rc == TSM_OK)
