@@ -177,8 +177,7 @@ int tsm_run_give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, uin
 
 /* ---- the statement ----------------------------------------------------------------------------- */
 
-/* The databases of all sources: influxd looks for them before anything else. */
-static int check_sources(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_err *err)
+int tsm_select_check_sources(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_err *err)
 {
     for (size_t i = 0; i < s->nsources; i++) {
         struct tsm_str name;
@@ -232,6 +231,8 @@ static int run(struct tsm_run *r, struct tsm_err *err)
         return tsm_memory_error(r, err);
     r->memory = limit - used;
     r->filters = tsm_filter_programs(r->plan);
+    if (!r->q->planned)
+        r->q->planned = tsm_monotonic();
     return r->shape->ncalls ? tsm_run_aggregate(r, err) : tsm_run_raw(r, err);
 }
 
@@ -242,7 +243,7 @@ int tsm_select_run(struct tsm_query_ctx *q, const struct tsm_select *s, struct t
     struct tsm_compiled c;
     struct tsm_plan plan = {0};
     struct tsm_shape shape = {0};
-    int code = check_sources(q, s, err);
+    int code = tsm_select_check_sources(q, s, err);
     if (!code)
         code = tsm_compile(&arena, s, q->opt->now, &c, err);
     if (!code)

@@ -32,4 +32,7 @@
 int tsm_select_run(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_sink *sink,
                    struct tsm_err *err);
 
+/* The databases of all sources: influxd looks for them before anything else. TSM_EQUERY. */
+int tsm_select_check_sources(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_err *err);
+
 #endif

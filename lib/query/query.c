@@ -5,6 +5,7 @@
 #include "query/ddl.h"
 #include "query/delete.h"
 #include "query/exec.h"
+#include "query/explain.h"
 #include "query/parser.h"
 #include "query/show.h"
 
@@ -96,6 +97,8 @@ static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st
         int rc = check_sources(st->u.select, err);
         return rc == TSM_OK ? tsm_select_run(q, st->u.select, sink, err) : rc;
     }
+    case TSM_STATEMENT_EXPLAIN:
+        return tsm_explain_run(q, st->u.select, st->analyze, sink, err);
     case TSM_STATEMENT_SHOW_DATABASES:
     case TSM_STATEMENT_SHOW_RETENTION_POLICIES:
     case TSM_STATEMENT_SHOW_MEASUREMENTS:

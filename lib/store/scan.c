@@ -132,6 +132,44 @@ size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64
     return blocks;
 }
 
+/* The blocks of one file. */
+static void add_file_cost(const struct tsm_reader *r, size_t key, int64_t tmin, int64_t tmax,
+                          struct tsm_key_cost *cost)
+{
+    uint64_t before = cost->blocks;
+    size_t entries = tsm_reader_entries(r, key), dead = 0, dead_end = 0;
+    if (r->tombstones.n)
+        tsm_tombstones_find(&r->tombstones, tsm_reader_key(r, key), &dead, &dead_end);
+    for (size_t i = tsm_reader_entry_at(r, key, 0, tmin); i < entries; i++) {
+        struct tsm_entry e = tsm_reader_entry(r, key, i);
+        if (e.tmin > tmax)
+            break;
+        while (dead < dead_end && r->tombstones.items[dead].tmax < e.tmax)
+            dead++;
+        if (dead < dead_end && r->tombstones.items[dead].tmin <= e.tmin)
+            continue;
+        cost->blocks++;
+        cost->bytes += e.size;
+    }
+    cost->files += cost->blocks > before;
+}
+
+void tsm_key_cost(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax,
+                  struct tsm_key_cost *cost)
+{
+    struct tsm_place single;
+    size_t n;
+    const struct tsm_place *p = tsm_shard_places(s, key, &single, &n);
+    for (size_t i = 0; i < n && tmin <= tmax; i++) {
+        if (p[i].file == s->nfiles) {
+            const struct tsm_values *v = &s->log->items[p[i].position].values;
+            cost->cached += upper_bound(v, tmax) - tsm_values_lower_bound(v, tmin);
+        } else {
+            add_file_cost(s->files[p[i].file], p[i].position, tmin, tmax, cost);
+        }
+    }
+}
+
 /* ---- cursors ----------------------------------------------------------------------------------- */
 
 /* Drops the tombstones that end before the block of c->e; true when one covers the block, or what the scan

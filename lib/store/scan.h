@@ -55,4 +55,12 @@ void tsm_key_range(const struct tsm_shard *shard, size_t key, int64_t *tmin, int
 /* Number of blocks of a key in [tmin, tmax], for estimates. */
 size_t tsm_key_blocks(const struct tsm_shard *shard, size_t key, int64_t tmin, int64_t tmax);
 
+struct tsm_key_cost {
+    uint64_t files, blocks, bytes; /* blocks that tombstones delete as a whole are left out */
+    uint64_t cached;               /* values in the log */
+};
+/* Adds what reading a key in [tmin, tmax] touches. */
+void tsm_key_cost(const struct tsm_shard *shard, size_t key, int64_t tmin, int64_t tmax,
+                  struct tsm_key_cost *cost);
+
 #endif
