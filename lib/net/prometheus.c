@@ -391,8 +391,8 @@ static int on_statement_end(struct tsm_sink *s, const char *error, struct tsm_er
 struct tsm_prometheus_answer *tsm_prometheus_answer_new(size_t limit)
 {
     struct tsm_prometheus_answer *a = tsm_calloc(1, sizeof *a);
-    a->sink = (struct tsm_sink){on_statement_begin, on_series_begin, on_rows, on_series_end,
-                                on_statement_end};
+    a->sink = (struct tsm_sink){on_statement_begin, on_series_begin,  on_rows,
+                                on_series_end,      on_statement_end, NULL};
     a->limit = limit;
     return a;
 }

@@ -5,46 +5,61 @@
 
 #include "base/alloc.h"
 #include "base/sort.h"
-#include "store/data_dir.h"
+#include "query/directory.h"
 
 #include "base/banned.h"
 
 void tsm_query_ctx_init(struct tsm_query_ctx *q, const struct tsm_query_options *opt)
 {
-    *q = (struct tsm_query_ctx){.opt = opt, .loose = opt->nfiles > 0};
+    *q = (struct tsm_query_ctx){.opt = opt, .loose = opt->nfiles > 0, .backend = opt->backend};
+    if (q->loose || q->backend)
+        return;
+    struct tsm_directory_options d = {
+        .fs = opt->fs,
+        .dir = opt->dir,
+        .program = "tsm-query",
+        .memory = opt->memory,
+        .jobs = opt->jobs,
+        .damage = &opt->damage,
+    };
+    q->directory = tsm_directory_new(&d);
+    q->backend = tsm_directory_backend(q->directory);
 }
 
-void tsm_query_ctx_close_shards(struct tsm_query_ctx *q)
+static void close_shards(struct tsm_query_ctx *q)
 {
     for (size_t i = 0; i < q->nopen; i++)
-        tsm_shard_close(q->open[i]);
+        if (q->loose)
+            tsm_shard_close(q->open[i]);
+        else
+            q->backend->close_shard(q->backend->ctx, q->open[i]);
     q->nopen = 0;
 }
 
-void tsm_query_ctx_release(struct tsm_query_ctx *q)
+void tsm_query_ctx_forget(struct tsm_query_ctx *q)
 {
-    tsm_query_ctx_close_shards(q);
-    tsm_free(q->open);
+    close_shards(q);
     tsm_meta_release(&q->meta);
+    q->meta = (struct tsm_meta){0};
+    q->meta_loaded = false;
+}
+
+int tsm_query_ctx_release(struct tsm_query_ctx *q, struct tsm_err *err)
+{
+    tsm_query_ctx_forget(q);
+    tsm_free(q->open);
+    int rc = tsm_directory_close(q->directory, err);
     *q = (struct tsm_query_ctx){0};
+    return rc;
 }
 
 int tsm_query_ctx_meta(struct tsm_query_ctx *q, struct tsm_err *err)
 {
     if (q->meta_loaded || q->loose)
         return TSM_OK;
-    if (!tsm_fs_exists(q->opt->fs, q->opt->dir))
-        return tsm_err_set(err, TSM_ENOTFOUND, "data directory '%s' does not exist", q->opt->dir);
-    int rc = tsm_meta_load(q->opt->fs, q->opt->dir, &q->meta, err);
+    int rc = q->backend->meta(q->backend->ctx, &q->meta, err);
     q->meta_loaded = rc == TSM_OK;
     return rc;
-}
-
-void tsm_query_ctx_forget(struct tsm_query_ctx *q)
-{
-    tsm_meta_release(&q->meta);
-    q->meta = (struct tsm_meta){0};
-    q->meta_loaded = false;
 }
 
 int tsm_query_ctx_database(struct tsm_query_ctx *q, struct tsm_str name, struct tsm_str *database,
@@ -115,11 +130,7 @@ static int open_shard(struct tsm_query_ctx *q, const struct tsm_database *db, co
 {
     struct tsm_shard *s = find_open(q, id);
     if (!s) {
-        char *path = tsm_path_shard(q->opt->dir, db->name, rp->name, id);
-        char *wal = tsm_path_wal(q->opt->dir, db->name, rp->name, id);
-        int rc = tsm_shard_open(q->opt->fs, path, wal, &q->opt->damage, &s, err);
-        tsm_free(path);
-        tsm_free(wal);
+        int rc = q->backend->open_shard(q->backend->ctx, db->name, rp->name, id, &q->opt->damage, &s, err);
         if (rc == TSM_ENOTFOUND)
             return TSM_OK;
         if (rc != TSM_OK)

@@ -10,6 +10,8 @@
 
 struct tsm_query_ctx {
     const struct tsm_query_options *opt;
+    const struct tsm_backend *backend; /* NULL over loose files */
+    struct tsm_directory *directory;   /* the backend is over one of our own, or NULL */
     struct tsm_meta meta;
     bool meta_loaded;
     bool loose;              /* over opt->files: the one database is "", its one policy "" */
@@ -19,14 +21,13 @@ struct tsm_query_ctx {
 };
 
 void tsm_query_ctx_init(struct tsm_query_ctx *q, const struct tsm_query_options *opt);
-void tsm_query_ctx_release(struct tsm_query_ctx *q);
+/* Takes what was written to files. */
+int tsm_query_ctx_release(struct tsm_query_ctx *q, struct tsm_err *err);
 
-/* Reads meta.db when it has not been read yet (not over loose files); forget: it may have changed. */
+/* Reads meta.db when it has not been read yet (not over loose files). */
 int tsm_query_ctx_meta(struct tsm_query_ctx *q, struct tsm_err *err);
+/* A statement changes things: closes all shards, and meta.db is read again. */
 void tsm_query_ctx_forget(struct tsm_query_ctx *q);
-
-/* Closes all shards: a statement has changed what is in them. */
-void tsm_query_ctx_close_shards(struct tsm_query_ctx *q);
 
 /* The database to use: name when not empty, else the query's. TSM_EQUERY with influxd's text ("database name
  * required") when there is none. Whether it exists is not checked. */

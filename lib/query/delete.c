@@ -4,12 +4,10 @@
  * A condition may ask for tags and time only. Whether a name is a field depends on shard and measurement, so all shards in the
  * time range are looked at before anything is deleted: influxd refuses as well, but deletes in other shards meanwhile.
  */
-#include "query/delete.h"
+#include "query/change_place.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/sort.h"
@@ -17,8 +15,6 @@
 #include "query/plan_tags.h"
 #include "query/reduce.h"
 #include "query/tag_filter.h"
-#include "store/data_dir.h"
-#include "store/delete.h"
 
 #include "base/banned.h"
 
@@ -32,13 +28,15 @@ struct field {
 
 struct target {
     uint64_t id;
-    char *path, *wal;
+    struct tsm_str rp;
     struct field *fields; /* in the order of measurements */
     size_t nfields, capfields;
 };
 
 struct deletion {
-    struct tsm_query_ctx *q;
+    const struct tsm_change_place *place;
+    const struct tsm_change *change;
+    struct tsm_meta meta;
     const struct tsm_source *sources;
     size_t nsources;
     struct tsm_expr *condition; /* on tags; NULL: none */
@@ -228,13 +226,14 @@ static int check_series(struct deletion *d, const struct tsm_shard *s)
 static int check_target(struct deletion *d, struct target *t)
 {
     struct tsm_shard *s;
-    int rc = tsm_shard_open(d->q->opt->fs, t->path, t->wal, &d->q->opt->damage, &s, d->err);
+    const struct tsm_change_place *place = d->place;
+    int rc = place->open_shard(place->ctx, d->change->database, t->rp, t->id, &s, d->err);
     if (rc != TSM_OK)
         return rc == TSM_ENOTFOUND ? TSM_OK : rc;
     find_fields(d, t, s);
     start_target(d, t);
     rc = check_series(d, s);
-    tsm_shard_close(s);
+    place->close_shard(place->ctx, s);
     return rc;
 }
 
@@ -257,11 +256,7 @@ static void find_targets(struct deletion *d, const struct tsm_database *db)
                 continue;
             for (size_t j = 0; j < g->nshards; j++) {
                 TSM_GROW(d->targets, d->ntargets + 1, d->captargets);
-                d->targets[d->ntargets++] = (struct target){
-                    .id = g->shards[j],
-                    .path = tsm_path_shard(d->q->opt->dir, db->name, rp->name, g->shards[j]),
-                    .wal = tsm_path_wal(d->q->opt->dir, db->name, rp->name, g->shards[j]),
-                };
+                d->targets[d->ntargets++] = (struct target){.id = g->shards[j], .rp = rp->name};
             }
         }
     }
@@ -270,22 +265,17 @@ static void find_targets(struct deletion *d, const struct tsm_database *db)
 
 static int delete_from(struct deletion *d, const struct target *t)
 {
-    char holder[64];
-    snprintf(holder, sizeof holder, "tsm-query, process %ld", (long)getpid());
     struct tsm_delete run = {
-        .fs = d->q->opt->fs,
-        .dir = t->path,
-        .wal = t->wal,
-        .holder = holder,
+        .holder = d->place->holder,
         .tmin = d->tmin,
         .tmax = d->tmax,
-        .jobs = d->q->opt->jobs,
-        .damage = &d->q->opt->damage,
+        .jobs = d->place->jobs,
+        .damage = d->place->damage,
         .wanted = wanted,
         .ctx = d,
     };
     start_target(d, t);
-    int rc = tsm_delete_run(&run, d->err);
+    int rc = d->place->delete (d->place->ctx, d->change->database, t->rp, t->id, &run, d->err);
     return d->rc != TSM_OK ? d->rc : rc;
 }
 
@@ -322,7 +312,7 @@ static int prepare(struct deletion *d, const struct tsm_statement *st)
     if (st->kind == TSM_STATEMENT_DROP_SERIES && has_time(condition))
         return tsm_err_set(d->err, TSM_EQUERY, "DROP SERIES doesn't support time in WHERE clause");
     if (condition) {
-        int rc = tsm_condition_split(&d->arena, condition, d->q->opt->now, &d->condition, &range, d->err);
+        int rc = tsm_condition_split(&d->arena, condition, d->change->now, &d->condition, &range, d->err);
         if (rc != TSM_OK)
             return rc;
         tsm_expr_walk(d->condition, note_name, d);
@@ -335,11 +325,17 @@ static int prepare(struct deletion *d, const struct tsm_statement *st)
 
 static int run(struct deletion *d, const struct tsm_statement *st)
 {
-    int rc = prepare(d, st);
+    struct tsm_str name = d->change->database;
+    int rc = d->place->meta(d->place->ctx, &d->meta, d->err);
     if (rc != TSM_OK)
         return rc;
-    tsm_query_ctx_close_shards(d->q);
-    find_targets(d, tsm_meta_database(&d->q->meta, d->q->opt->database));
+    const struct tsm_database *db = tsm_meta_database(&d->meta, name);
+    if (!db)
+        return tsm_err_set(d->err, TSM_EQUERY, "database not found: %.*s", (int)name.n, name.p);
+    rc = prepare(d, st);
+    if (rc != TSM_OK)
+        return rc;
+    find_targets(d, db);
     for (size_t i = 0; i < d->ntargets && d->condition && rc == TSM_OK; i++)
         rc = check_target(d, &d->targets[i]);
     for (size_t i = 0; i < d->ntargets && d->tmin <= d->tmax && rc == TSM_OK; i++)
@@ -347,29 +343,20 @@ static int run(struct deletion *d, const struct tsm_statement *st)
     return rc;
 }
 
-int tsm_delete_statement(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_err *err)
+int tsm_delete_statement(const struct tsm_change_place *place, const struct tsm_statement *st,
+                         const struct tsm_change *c, struct tsm_err *err)
 {
     struct tsm_err local;
-    if (q->loose)
-        return tsm_err_set(err, TSM_EQUERY, "%s needs a data directory", st->title);
-    int rc = tsm_query_ctx_meta(q, err);
-    if (rc != TSM_OK)
-        return rc;
-    struct tsm_str database = q->opt->database;
-    if (!tsm_meta_database(&q->meta, database))
-        return tsm_err_set(err, TSM_EQUERY, "database not found: %.*s", (int)database.n, database.p);
-    struct deletion d = {.q = q, .err = err ? err : &local};
-    rc = run(&d, st);
-    for (size_t i = 0; i < d.ntargets; i++) {
-        tsm_free(d.targets[i].path);
-        tsm_free(d.targets[i].wal);
+    struct deletion d = {.place = place, .change = c, .err = err ? err : &local};
+    int rc = run(&d, st);
+    for (size_t i = 0; i < d.ntargets; i++)
         tsm_free(d.targets[i].fields);
-    }
     tsm_free(d.targets);
     tsm_free(d.names);
     tsm_buf_release(&d.measurement);
     tsm_tag_list_release(&d.tags);
     tsm_arena_release(&d.texts);
     tsm_arena_release(&d.arena);
+    tsm_meta_release(&d.meta);
     return rc;
 }

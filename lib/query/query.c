@@ -1,9 +1,10 @@
 /* query/query.c: the statements of a query, one after the other. */
 #include "query/query.h"
 
+#include "query/access.h"
+#include "query/change.h"
+#include "query/complete.h"
 #include "query/context.h"
-#include "query/ddl.h"
-#include "query/delete.h"
 #include "query/exec.h"
 #include "query/explain.h"
 #include "query/parser.h"
@@ -66,6 +67,12 @@ static int on_statement_end(struct tsm_sink *s, const char *error, struct tsm_er
     return note(c, c->to->statement_end(c->to, error, err));
 }
 
+static int on_message(struct tsm_sink *s, const char *level, const char *text, struct tsm_err *err)
+{
+    struct counter *c = (struct counter *)s;
+    return c->to->message ? note(c, c->to->message(c->to, level, text, err)) : TSM_OK;
+}
+
 /* influxd keeps the names of its internal sources for itself. */
 static int check_sources(const struct tsm_select *s, struct tsm_err *err)
 {
@@ -89,49 +96,110 @@ static int check_sources(const struct tsm_select *s, struct tsm_err *err)
     return TSM_OK;
 }
 
+/* ---- changes ----------------------------------------------------------------------------------- */
+
+/* What influxd says of a change that comes by GET. */
+static int warn(struct tsm_sink *sink, struct tsm_str statement, struct tsm_err *err)
+{
+    struct tsm_buf text = {0};
+    tsm_buf_printf(&text,
+                   "deprecated use of '%.*s' in a read only context, please use a POST request instead",
+                   (int)statement.n, statement.p);
+    int rc = sink->message(sink, "warning", tsm_buf_cstr(&text), err);
+    tsm_buf_release(&text);
+    return rc;
+}
+
+static int warn_of_change(const struct tsm_statement *st, const struct tsm_change *c, struct tsm_sink *sink,
+                          struct tsm_err *err)
+{
+    struct tsm_buf text = {0};
+    if (st->kind == TSM_STATEMENT_DELETE)
+        return TSM_OK;
+    if (st->kind == TSM_STATEMENT_CREATE_CONTINUOUS_QUERY) /* with complete names */
+        tsm_buf_str(&text, c->text);
+    else
+        tsm_statement_print(&text, st);
+    int rc = warn(sink, tsm_buf_view(&text), err);
+    tsm_buf_release(&text);
+    return rc;
+}
+
+/* Over loose files nothing can be changed. meta.db is read where the change depends on it; the first user may be made in a
+ * directory that is not there yet. */
+static int run_change(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
+                      struct tsm_err *err)
+{
+    const struct tsm_query_options *opt = q->opt;
+    struct tsm_change c;
+    struct tsm_arena arena = {0};
+    int rc = TSM_OK;
+    if (q->loose)
+        return tsm_err_set(err, TSM_EQUERY, "%s needs a data directory", st->title);
+    if (st->kind == TSM_STATEMENT_CREATE_USER || st->kind == TSM_STATEMENT_SET_PASSWORD ||
+        st->kind == TSM_STATEMENT_CREATE_CONTINUOUS_QUERY)
+        rc = tsm_query_ctx_meta(q, err);
+    if (rc == TSM_ENOTFOUND && st->kind == TSM_STATEMENT_CREATE_USER)
+        rc = TSM_OK;
+    if (rc == TSM_OK)
+        rc = tsm_change_of(st, &q->meta, opt->database, opt->rp, opt->now, &arena, &c, err);
+    if (rc == TSM_OK) {
+        tsm_query_ctx_forget(q);
+        rc = q->backend->change(q->backend->ctx, &c, err);
+    }
+    if (rc == TSM_OK && opt->read_only)
+        rc = warn_of_change(st, &c, sink, err);
+    tsm_arena_release(&arena);
+    return rc;
+}
+
+/* ---- statements -------------------------------------------------------------------------------- */
+
+/* With the text that has complete names, before the statement changes anything. */
+static int warn_of_into(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_sink *sink,
+                        struct tsm_err *err)
+{
+    struct tsm_arena arena = {0};
+    struct tsm_select *complete;
+    struct tsm_buf text = {0};
+    int rc = tsm_query_ctx_meta(q, err);
+    if (rc == TSM_OK)
+        rc = tsm_select_complete(&q->meta, q->opt->database, q->opt->rp, &arena, s, &complete, err);
+    if (rc == TSM_OK) {
+        tsm_select_print(&text, complete);
+        rc = warn(sink, tsm_buf_view(&text), err);
+    }
+    tsm_buf_release(&text);
+    tsm_arena_release(&arena);
+    return rc;
+}
+
+static int run_select(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_sink *sink,
+                      struct tsm_err *err)
+{
+    int rc = check_sources(s, err);
+    if (rc == TSM_OK)
+        rc = tsm_select_run(q, s, sink, err);
+    if (s->target)
+        tsm_query_ctx_forget(q); /* there are new points, perhaps new shards */
+    if (rc == TSM_OK && s->target && q->opt->read_only)
+        rc = warn_of_into(q, s, sink, err);
+    return rc;
+}
+
 static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st, struct tsm_sink *sink,
                          struct tsm_err *err)
 {
-    switch (st->kind) {
-    case TSM_STATEMENT_SELECT: {
-        int rc = check_sources(st->u.select, err);
-        return rc == TSM_OK ? tsm_select_run(q, st->u.select, sink, err) : rc;
-    }
-    case TSM_STATEMENT_EXPLAIN:
+    if (tsm_statement_changes(st))
+        return run_change(q, st, sink, err);
+    if (st->kind == TSM_STATEMENT_SELECT)
+        return run_select(q, st->u.select, sink, err);
+    if (st->kind == TSM_STATEMENT_EXPLAIN)
         return tsm_explain_run(q, st->u.select, st->analyze, sink, err);
-    case TSM_STATEMENT_SHOW_DATABASES:
-    case TSM_STATEMENT_SHOW_RETENTION_POLICIES:
-    case TSM_STATEMENT_SHOW_MEASUREMENTS:
-    case TSM_STATEMENT_SHOW_SERIES:
-    case TSM_STATEMENT_SHOW_TAG_KEYS:
-    case TSM_STATEMENT_SHOW_TAG_VALUES:
-    case TSM_STATEMENT_SHOW_FIELD_KEYS:
-    case TSM_STATEMENT_SHOW_CARDINALITY:
-    case TSM_STATEMENT_SHOW_CONTINUOUS_QUERIES:
-    case TSM_STATEMENT_SHOW_DIAGNOSTICS:
-    case TSM_STATEMENT_SHOW_GRANTS:
-    case TSM_STATEMENT_SHOW_QUERIES:
-    case TSM_STATEMENT_SHOW_SHARD_GROUPS:
-    case TSM_STATEMENT_SHOW_SHARDS:
-    case TSM_STATEMENT_SHOW_STATS:
-    case TSM_STATEMENT_SHOW_SUBSCRIPTIONS:
-    case TSM_STATEMENT_SHOW_USERS:
-    case TSM_STATEMENT_KILL_QUERY:
-        return tsm_show_run(q, st, sink, err);
-    case TSM_STATEMENT_DELETE:
-    case TSM_STATEMENT_DROP_SERIES:
-    case TSM_STATEMENT_DROP_MEASUREMENT:
-        return tsm_delete_statement(q, st, err);
-    case TSM_STATEMENT_CREATE_DATABASE:
-    case TSM_STATEMENT_DROP_SHARD:
-    case TSM_STATEMENT_DROP_DATABASE:
-    case TSM_STATEMENT_CREATE_RETENTION_POLICY:
-    case TSM_STATEMENT_ALTER_RETENTION_POLICY:
-    case TSM_STATEMENT_DROP_RETENTION_POLICY:
-        return tsm_ddl_run(q, st, err);
-    default:
-        return tsm_err_set(err, TSM_EQUERY, "%s is not supported yet", st->title);
-    }
+    int rc = tsm_show_run(q, st, sink, err);
+    if (rc == TSM_OK && st->kind == TSM_STATEMENT_KILL_QUERY && q->opt->read_only)
+        rc = warn_of_change(st, NULL, sink, err);
+    return rc;
 }
 
 /*
@@ -179,6 +247,17 @@ static int run_all(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct co
     return TSM_OK;
 }
 
+static int authorize(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct tsm_err *err)
+{
+    if (!q->opt->authenticate)
+        return TSM_OK;
+    int rc = tsm_query_ctx_meta(q, err);
+    if (rc != TSM_OK)
+        return rc;
+    rc = tsm_access_query(&q->meta, q->opt->user, ast, q->opt->database, err);
+    return rc == TSM_OK ? TSM_OK : tsm_err_wrap(err, rc, "error authorizing query");
+}
+
 static struct tsm_str trim(struct tsm_str s)
 {
     static const char space[] = " \t\n\v\f\r";
@@ -195,7 +274,7 @@ int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, stru
     struct tsm_query_ctx q;
     struct tsm_ast ast;
     struct counter c = {
-        .base = {on_statement_begin, on_series_begin, on_rows, on_series_end, on_statement_end},
+        .base = {on_statement_begin, on_series_begin, on_rows, on_series_end, on_statement_end, on_message},
         .to = sink,
         .control = opt->control,
     };
@@ -205,8 +284,16 @@ int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, stru
         return tsm_err_wrap(err, rc, "error parsing query");
     }
     tsm_query_ctx_init(&q, opt);
-    rc = run_all(&q, &ast, &c, err);
-    tsm_query_ctx_release(&q);
+    rc = authorize(&q, &ast, err);
+    if (rc == TSM_OK)
+        rc = run_all(&q, &ast, &c, err);
+    struct tsm_err last;
+    int closed = tsm_query_ctx_release(&q, &last);
+    if (rc == TSM_OK && closed != TSM_OK) {
+        rc = closed;
+        if (err)
+            *err = last;
+    }
     tsm_ast_release(&ast);
     if (rows)
         *rows = c.rows;

@@ -29,7 +29,7 @@ struct tsm_query_options {
     uint64_t task;                     /* the query's own number there */
     bool authenticate;                 /* statements are allowed by the privileges of: */
     struct tsm_str user;               /* who has logged in; empty: nobody */
-    bool read_only; /* GET: statements that change something are refused with influxd's text */
+    bool read_only; /* GET: statements that change something give influxd's warning too, as a message */
     /* SHOW STATS and SHOW DIAGNOSTICS of a daemon: gives series to the sink. NULL: those of a process without one. */
     int (*stats)(void *ctx, struct tsm_str module, bool diagnostics, struct tsm_sink *sink,
                  struct tsm_err *err);
@@ -39,7 +39,8 @@ struct tsm_query_options {
 /*
  * Runs all statements of text (white space around it is ignored) in order. A statement that fails reports
  * influxd's error through statement_end and ends the query; see query.c for what influxd says of the others.
- * A syntax error fails the whole query: TSM_EPARSE with "error parsing query: …" and no call of the sink. The
+ * A syntax error fails the whole query: TSM_EPARSE with "error parsing query: …" and no call of the sink; so does a statement
+ * that the user may not run: TSM_EACCESS with "error authorizing query: …". The
  * result is TSM_OK when all statements succeeded, TSM_EQUERY when one failed (its message in err), or what
  * the sink or the disk returned. *rows (may be NULL) is the number of result rows.
  */

@@ -2,7 +2,7 @@
  * query/sink.h: where the answer of a query goes, row batch by row batch: result writers implement it
  * (result/writer.h), the executor, SHOW and DDL fill it.
  *
- *   statement_begin (series_begin rows* series_end)* statement_end   for every statement, in order
+ *   statement_begin (series_begin rows* series_end)* message* statement_end   for every statement, in order
  *
  * A head and its texts stay in place until series_end, rows until the call returns.
  * Every call returns TSM_OK or an error that stops the query (TSM_EPIPE when the reader has gone away).
@@ -71,6 +71,8 @@ struct tsm_sink {
     int (*series_end)(struct tsm_sink *s, struct tsm_err *err);
     /* error: influxd's text when the statement failed, else NULL. */
     int (*statement_end)(struct tsm_sink *s, const char *error, struct tsm_err *err);
+    /* influxd's messages beside an answer; level: "warning". NULL: they are of no use there. */
+    int (*message)(struct tsm_sink *s, const char *level, const char *text, struct tsm_err *err);
 };
 
 #endif

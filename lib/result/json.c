@@ -14,7 +14,7 @@ struct json {
     struct tsm_result_writer w;
     unsigned depth;
     bool any; /* something stands in the innermost open bracket */
-    bool any_statement, any_series, any_row;
+    bool any_statement, any_series, any_row, any_message;
 };
 
 static void new_line(struct json *j)
@@ -69,7 +69,7 @@ static int statement_begin(struct tsm_sink *s, unsigned id, struct tsm_err *err)
         open_bracket(j, '[');
     }
     j->any_statement = true;
-    j->any_series = false;
+    j->any_series = j->any_message = false;
     next_item(j);
     open_bracket(j, '{');
     member(j, TSM_STR("statement_id"));
@@ -193,12 +193,32 @@ static int series_end(struct tsm_sink *s, struct tsm_err *err)
     return tsm_output_check(j->w.out, err);
 }
 
+static int message(struct tsm_sink *s, const char *level, const char *text, struct tsm_err *err)
+{
+    struct json *j = (struct json *)s;
+    if (!j->any_message) {
+        if (j->any_series)
+            close_bracket(j, ']');
+        member(j, TSM_STR("messages"));
+        open_bracket(j, '[');
+    }
+    j->any_message = true;
+    next_item(j);
+    open_bracket(j, '{');
+    member(j, TSM_STR("level"));
+    tsm_json_string(&j->w.out->buf, tsm_str_of(level));
+    member(j, TSM_STR("text"));
+    tsm_json_string(&j->w.out->buf, tsm_str_of(text));
+    close_bracket(j, '}');
+    return tsm_output_check(j->w.out, err);
+}
+
 static int statement_end(struct tsm_sink *s, const char *error, struct tsm_err *err)
 {
     struct json *j = (struct json *)s;
     if (j->w.head) /* the series ended early */
         (void)series_end(s, NULL);
-    if (j->any_series)
+    if (j->any_series || j->any_message)
         close_bracket(j, ']');
     if (error) {
         member(j, TSM_STR("error"));
@@ -225,7 +245,8 @@ struct tsm_result_writer *tsm_result_json_new(const struct tsm_result_options *o
 {
     struct json *j = tsm_calloc(1, sizeof *j);
     (void)opt;
-    j->w.sink = (struct tsm_sink){statement_begin, series_begin, write_rows, series_end, statement_end};
+    j->w.sink = (struct tsm_sink){statement_begin, series_begin,  write_rows,
+                                  series_end,      statement_end, message};
     j->w.finish = finish;
     return &j->w;
 }

@@ -180,8 +180,8 @@ static int write_statement_end(struct tsm_sink *s, const char *error, struct tsm
 struct tsm_sink *tsm_rows_writer_new(struct tsm_output *out)
 {
     struct rows_writer *w = tsm_calloc(1, sizeof *w);
-    w->sink = (struct tsm_sink){write_statement_begin, write_series_begin, write_rows, write_series_end,
-                                write_statement_end};
+    w->sink = (struct tsm_sink){write_statement_begin, write_series_begin,  write_rows,
+                                write_series_end,      write_statement_end, NULL};
     w->out = out;
     return &w->sink;
 }

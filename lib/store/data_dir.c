@@ -2,6 +2,7 @@
 #include "store/data_dir.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/banned.h"
@@ -166,5 +167,49 @@ int tsm_data_remove_shard(const struct tsm_fs *fs, const char *dir, struct tsm_s
         rc = tsm_fs_remove_tree(fs, wal, err);
     tsm_free(data);
     tsm_free(wal);
+    return rc;
+}
+
+/* Looks through a folder's folders for one with this shard in it; depth 0: of a policy, 1: of a database. */
+static int search(const struct tsm_fs *fs, const char *dir, int depth, const char *id, struct tsm_arena *a,
+                  struct tsm_str *db, struct tsm_str *rp, struct tsm_err *err)
+{
+    struct tsm_names names;
+    int rc = tsm_fs_list(fs, dir, &names, err);
+    if (rc != TSM_OK)
+        return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+    for (size_t i = 0; i < names.n && rc == TSM_OK && !rp->n; i++) {
+        struct tsm_fs_stat st;
+        char *path = tsm_path_join(dir, names.names[i]);
+        bool is_dir = fs->stat(fs->ctx, path, &st) == 0 && st.is_dir;
+        if (is_dir && depth > 0) {
+            rc = search(fs, path, depth - 1, id, a, db, rp, err);
+            if (rp->n)
+                *db = tsm_arena_str(a, tsm_str_of(names.names[i]));
+        } else if (is_dir) {
+            char *folder = tsm_path_join(path, id);
+            if (tsm_fs_exists(fs, folder))
+                *rp = tsm_arena_str(a, tsm_str_of(names.names[i]));
+            tsm_free(folder);
+        }
+        tsm_free(path);
+    }
+    tsm_names_release(&names);
+    return rc;
+}
+
+int tsm_data_find_shard(const struct tsm_fs *fs, const char *dir, uint64_t shard, struct tsm_arena *a,
+                        struct tsm_str *db, struct tsm_str *rp, struct tsm_err *err)
+{
+    static const char *const tops[] = {"data", "wal"};
+    char id[32];
+    int rc = TSM_OK;
+    snprintf(id, sizeof id, "%" PRIu64, shard);
+    *db = *rp = tsm_str("", 0);
+    for (size_t i = 0; i < sizeof tops / sizeof *tops && !rp->n && rc == TSM_OK; i++) {
+        char *top = tsm_path_join(dir, tops[i]);
+        rc = search(fs, top, 1, id, a, db, rp, err);
+        tsm_free(top);
+    }
     return rc;
 }

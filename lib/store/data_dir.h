@@ -4,6 +4,7 @@
 #ifndef TSM_STORE_DATA_DIR_H
 #define TSM_STORE_DATA_DIR_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "sys/fs.h"
 
@@ -37,6 +38,11 @@ int tsm_data_make_shard(const struct tsm_fs *fs, const char *path, struct tsm_er
  * success. */
 int tsm_data_remove(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,
                     struct tsm_err *err);
+
+/* Looks for the folder of a shard, of its data or its log, in all databases: database and policy, in the arena; empty when there
+ * is none. */
+int tsm_data_find_shard(const struct tsm_fs *fs, const char *dir, uint64_t shard, struct tsm_arena *a,
+                        struct tsm_str *db, struct tsm_str *rp, struct tsm_err *err);
 
 /* Removes data and log of one shard. Their absence is success. */
 int tsm_data_remove_shard(const struct tsm_fs *fs, const char *dir, struct tsm_str db, struct tsm_str rp,

@@ -106,6 +106,9 @@ int tsm_engine_meta(struct tsm_engine *e, struct tsm_meta *m, struct tsm_err *er
 int tsm_engine_change_meta(struct tsm_engine *e,
                            int (*change)(void *ctx, struct tsm_meta *m, struct tsm_err *err), void *ctx,
                            struct tsm_err *err);
+/* Database and policy in whose folder a shard is that meta.db does not know any more, in the arena; empty: there is none. */
+int tsm_engine_find_folder(struct tsm_engine *e, uint64_t shard, struct tsm_arena *a, struct tsm_str *db,
+                           struct tsm_str *rp, struct tsm_err *err);
 /* Removes what memory and disk hold of a database, a policy (rp not empty) or one shard (not 0) that meta.db has no longer. */
 int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                     struct tsm_err *err);

@@ -194,3 +194,9 @@ int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, 
     return shard ? tsm_data_remove_shard(e->fs, e->dir, db, rp, shard, err)
                  : tsm_data_remove(e->fs, e->dir, db, rp, err);
 }
+
+int tsm_engine_find_folder(struct tsm_engine *e, uint64_t shard, struct tsm_arena *a, struct tsm_str *db,
+                           struct tsm_str *rp, struct tsm_err *err)
+{
+    return tsm_data_find_shard(e->fs, e->dir, shard, a, db, rp, err);
+}

@@ -310,13 +310,6 @@ END
     [ "$(jq -c '[.results[] | [.statement_id, .error]]' <<<"$output")" = '[[0,null],[1,"not executed"],[2,"not executed"]]' ]
 }
 
-@test "what is not supported yet says so" {
-    expect_status 1 'SHOW QUERIES'
-    [ "$error" = 'tsm-query: SHOW QUERIES is not supported yet' ]
-    expect_status 1 'SHOW SHARDS'
-    [ "$error" = 'tsm-query: SHOW SHARDS is not supported yet' ]
-}
-
 @test "a database is required" {
     unset TSM_DB
     expect_status 1 'SELECT usage FROM cpu'
