@@ -21,21 +21,11 @@ struct tsm_chunk {
 };
 
 /* Strings, one after the other: 4 bytes length, bytes. */
-struct text {
-    struct text *older;
+struct tsm_column_text {
+    struct tsm_column_text *older;
     uint32_t class;
     uint32_t used; /* of the bytes behind the header */
     uint8_t bytes[];
-};
-
-/* Everything that few columns have. */
-struct tsm_column_side {
-    struct text *text;      /* of the tail */
-    struct text *late_text; /* of the late part */
-    struct tsm_chunk *late;
-    size_t text_bytes; /* strings of the tail, those overwritten at the newest time included */
-    size_t n;          /* late values */
-    int64_t oldest;    /* of the late values */
 };
 
 enum {
@@ -87,18 +77,18 @@ static void free_chunks(struct tsm_slab *slab, struct tsm_chunk *chunk)
     }
 }
 
-static void free_text(struct tsm_slab *slab, struct text *text)
+static void free_text(struct tsm_slab *slab, struct tsm_column_text *text)
 {
     while (text) {
-        struct text *older = text->older;
+        struct tsm_column_text *older = text->older;
         tsm_slab_free(slab, text, text->class);
         text = older;
     }
 }
 
-static const uint8_t *keep_string(struct tsm_slab *slab, struct text **list, struct tsm_str s)
+static const uint8_t *keep_string(struct tsm_slab *slab, struct tsm_column_text **list, struct tsm_str s)
 {
-    struct text *text = *list;
+    struct tsm_column_text *text = *list;
     size_t need = s.n + sizeof(uint32_t);
     if (!text || ((size_t)TSM_SLAB_MIN << text->class) - sizeof *text - text->used < need) {
         unsigned class = tsm_slab_class(sizeof *text + need);
@@ -108,7 +98,7 @@ static const uint8_t *keep_string(struct tsm_slab *slab, struct text **list, str
         if (class < grown)
             class = grown;
         text = tsm_slab_alloc(slab, class);
-        *text = (struct text){.older = *list, .class = class};
+        *text = (struct tsm_column_text){.older = *list, .class = class};
         *list = text;
     }
     uint8_t *p = text->bytes + text->used;
@@ -200,13 +190,31 @@ static void encode_tail(struct tsm_column_memory *m, struct tsm_column *c)
     }
 }
 
+/* Puts a copy in place of the newest chunk of the tail. */
+static void renew_chunk(struct tsm_column_memory *m, struct tsm_column *c)
+{
+    struct tsm_chunk *old = c->tail;
+    size_t size = (size_t)TSM_SLAB_MIN << old->class;
+    c->tail = tsm_slab_alloc(&m->slab, old->class);
+    memcpy(c->tail, old, size);
+    if (old->times) {
+        c->tail->times = tsm_slab_alloc(&m->slab, old->class);
+        memcpy(c->tail->times, old->times, size);
+        tsm_slab_free(&m->slab, old->times, old->class);
+    }
+    tsm_slab_free(&m->slab, old, old->class);
+}
+
 void tsm_column_add(struct tsm_column_memory *m, struct tsm_column *c, int64_t t, union tsm_value v)
 {
     if (__builtin_expect(t <= c->newest, 0)) {
-        if (t == c->newest && c->n > 0)
+        if (t == c->newest && c->n > 0) {
+            if (tsm_slab_is_held(&m->slab))
+                renew_chunk(m, c);
             c->tail->slots[place_of(c->n - 1u).slot] = make_slot(m, c, v, false);
-        else
+        } else {
             add_late(m, c, t, v);
+        }
         return;
     }
     if (c->n == 0)
@@ -231,6 +239,17 @@ void tsm_column_prefetch(const struct tsm_column *c)
 {
     if (c->tail)
         __builtin_prefetch(&c->tail->slots[place_of(c->n).slot], 1);
+}
+
+void tsm_column_copy(const struct tsm_column *c, const struct tsm_field_def *field, struct tsm_column *out,
+                     struct tsm_column_side *side)
+{
+    *out = *c;
+    out->field = field;
+    if (!c->side)
+        return;
+    *side = *c->side;
+    out->side = side;
 }
 
 size_t tsm_column_scratch(const struct tsm_column_memory *m, unsigned jobs)
@@ -273,14 +292,15 @@ static void copy_slots(struct tsm_values *out, size_t at, const union tsm_slot *
     }
 }
 
-/* Copies a list of n values, whose newest chunk is given, into out. */
-static void copy_chunks(const struct tsm_chunk *chunk, size_t n, struct tsm_values *out)
+/* Copies a list of n values, whose newest chunk is given, into out. The times of a column that has been copied may come later, so
+ * they are not looked at without need. */
+static void copy_chunks(const struct tsm_chunk *chunk, size_t n, bool times, struct tsm_values *out)
 {
     size_t end = n;
     for (; chunk && end > 0; chunk = chunk->older) {
         size_t start = end - (place_of(end - 1).slot + 1);
         copy_slots(out, start, chunk->slots, end - start);
-        if (chunk->times)
+        if (times)
             memcpy(out->t + start, chunk->times, (end - start) * sizeof *out->t);
         end = start;
     }
@@ -290,7 +310,7 @@ static void copy_chunks(const struct tsm_chunk *chunk, size_t n, struct tsm_valu
 void tsm_column_tail(const struct tsm_column *c, struct tsm_values *out)
 {
     tsm_values_reset(out, c->field->type, TSM_BLOCK_POINTS);
-    copy_chunks(c->tail, c->n, out);
+    copy_chunks(c->tail, c->n, c->irregular, out);
     if (c->irregular)
         return;
     uint64_t t = (uint64_t)c->first;
@@ -304,7 +324,7 @@ void tsm_column_late(const struct tsm_column *c, struct tsm_values *out)
     tsm_values_reset(out, c->field->type, n);
     if (n == 0)
         return;
-    copy_chunks(c->side->late, n, out);
+    copy_chunks(c->side->late, n, true, out);
     tsm_values_sort_dedup(out);
 }
 

@@ -10,6 +10,9 @@
  * Timestamps of the tail are a run (first, step) as long as they are evenly spaced. Raw values stand in
  * chunks whose sizes follow from their position alone (column_chunk in column.c), so that a chunk needs no
  * fill mark.
+ *
+ * A column that has been copied for a reader goes on without changing anything that the copy shows: what it has is added to, never
+ * changed in place, and given back only to a slab that is held.
  */
 #ifndef TSM_STORE_COLUMN_H
 #define TSM_STORE_COLUMN_H
@@ -30,7 +33,17 @@ union tsm_slot {
 };
 
 struct tsm_chunk;
-struct tsm_column_side;
+struct tsm_column_text;
+
+/* Everything that few columns have. */
+struct tsm_column_side {
+    struct tsm_column_text *text;      /* of the tail */
+    struct tsm_column_text *late_text; /* of the late part */
+    struct tsm_chunk *late;
+    size_t text_bytes; /* strings of the tail, those overwritten at the newest time included */
+    size_t n;          /* late values */
+    int64_t oldest;    /* of the late values */
+};
 
 /* An encoded block of the ordered part. */
 struct tsm_encoded {
@@ -51,6 +64,7 @@ struct tsm_column {
     struct tsm_column_side *side;
     uint16_t n; /* values in the tail */
     bool irregular;
+    uint32_t number; /* the memtable's, in the order of their making */
 };
 
 /* What the columns of a memtable live in. */
@@ -67,12 +81,22 @@ void tsm_column_add(struct tsm_column_memory *m, struct tsm_column *c, int64_t t
 /* Prefetches where the next value goes. */
 void tsm_column_prefetch(const struct tsm_column *c);
 
+static inline bool tsm_column_is_empty(const struct tsm_column *c)
+{
+    return c->n == 0 && !c->blocks && !c->side;
+}
+
+/* Makes *out a column that reads as c does now, also while c goes on, as long as the slab is held and field is there. Side is room for
+ * what it may need. */
+void tsm_column_copy(const struct tsm_column *c, const struct tsm_field_def *field, struct tsm_column *out,
+                     struct tsm_column_side *side);
+
 /* Bytes that are needed for a while to put the late parts in order, with so many columns at a time. */
 size_t tsm_column_scratch(const struct tsm_column_memory *m, unsigned jobs);
 size_t tsm_column_memory_bytes(const struct tsm_column_memory *m);
 void tsm_column_memory_release(struct tsm_column_memory *m);
 
-/* Reading, at a flush. Strings in out point into the column. */
+/* Reading, at a flush or of a copy. Strings in out point into the column. */
 void tsm_column_tail(const struct tsm_column *c, struct tsm_values *out);
 /* In ascending order, without duplicates. */
 void tsm_column_late(const struct tsm_column *c, struct tsm_values *out);

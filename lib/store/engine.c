@@ -18,9 +18,10 @@
 
 enum {
     MEMORY_MIN = 1 << 20,
-    SERIES_SHARE = 16,   /* of the memory, for counting series */
-    INDEX_SHARE = 16,    /* of the memory, for the index of the file that is written */
-    FRONTIER_SHARE = 8,  /* of the memory, for frontiers at the most */
+    SERIES_SHARE = 16,  /* of the memory, for counting series */
+    INDEX_SHARE = 16,   /* of the memory, for the index of the file that is written */
+    FRONTIER_SHARE = 8, /* of the memory, for frontiers at the most */
+    CACHE_LEAST = 64 << 20,
     SERIES_SLOT = 3 * 8, /* bytes per counted series, at the worst */
 };
 
@@ -32,6 +33,15 @@ void tsm_engine_warn(void *ctx, const char *message)
 }
 
 /* ---- opening and closing ---- */
+
+/* Without a database of its own it is an engine that is read. */
+struct tsm_memtable *tsm_engine_new_memtable(const struct tsm_engine *e)
+{
+    struct tsm_memtable *m = tsm_memtable_new();
+    if (e->read)
+        tsm_memtable_watch(m);
+    return m;
+}
 
 static int take_lock(struct tsm_engine *e, struct tsm_err *err)
 {
@@ -71,6 +81,7 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
     struct tsm_engine *e = tsm_calloc(1, sizeof *e);
     e->fs = fs;
     e->dir = tsm_strdup(opt->dir);
+    e->read = !opt->database.n;
     e->holder = tsm_strdup(opt->holder ? opt->holder : "tsmkit");
     e->memory = opt->memory > MEMORY_MIN ? opt->memory : MEMORY_MIN;
     e->jobs = opt->jobs ? opt->jobs : 1;
@@ -82,7 +93,8 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
     e->warn_ctx = opt->warn_ctx;
     e->series.limit = e->memory / SERIES_SHARE / SERIES_SLOT;
     e->frontiers.limit = e->memory / FRONTIER_SHARE;
-    e->active = tsm_memtable_new();
+    e->active = tsm_engine_new_memtable(e);
+    e->cache = tsm_shard_cache_new(fs, opt->cache ? opt->cache : e->memory / 2 + CACHE_LEAST);
     e->number = 1;
     atomic_store(&e->budget, e->memory);
     pthread_mutex_init(&e->mutex, NULL);
@@ -118,6 +130,7 @@ void tsm_engine_close(struct tsm_engine *e)
     tsm_engine_join(e);
     tsm_engine_wal_release(e);
     tsm_memtable_free(e->active);
+    tsm_shard_cache_free(e->cache);
     tsm_engine_free_shards(e, true);
     for (size_t i = 0; i < e->npolicies; i++)
         tsm_free(e->policies[i]);
@@ -141,7 +154,7 @@ static size_t lasting_bytes(const struct tsm_engine *e)
     size_t bytes = tsm_distinct_bytes(&e->series) + atomic_load(&e->frontiers.bytes);
     for (size_t i = 0; i < e->nshards; i++)
         if (e->shards[i])
-            bytes += sizeof *e->shards[i] + tsm_field_types_bytes(&e->shards[i]->types);
+            bytes += sizeof *e->shards[i] + tsm_field_types_bytes(e->shards[i]->table.types);
     return bytes;
 }
 

@@ -20,12 +20,14 @@ struct tsm_engine;
 
 struct tsm_engine_options {
     const char *dir;
-    struct tsm_str database; /* tsm_engine_write() writes to; empty: none, there is tsm_engine_write_to() */
-    struct tsm_str rp;       /* empty: the database's default, created as autogen when the database is new */
-    const char *holder;      /* for the lock file: "tsm-ingest" */
-    size_t memory;           /* budget of all memtables in bytes */
-    unsigned jobs;           /* threads that encode a flush */
-    bool dry_run;            /* parse and check, write nothing */
+    struct tsm_str
+        database; /* tsm_engine_write() writes to; empty: none, there are tsm_engine_write_to() and tsm_engine_read_shard() */
+    struct tsm_str rp;  /* empty: the database's default, created as autogen when the database is new */
+    const char *holder; /* for the lock file: "tsm-ingest" */
+    size_t memory;      /* budget of all memtables in bytes */
+    size_t cache;       /* memory for shards that are kept open for readers, in bytes; 0: some */
+    unsigned jobs;      /* threads that encode a flush */
+    bool dry_run;       /* parse and check, write nothing */
     /* A log: what has been written is visible to readers at once, and durable after each batch (0) or when so many
      * nanoseconds have passed. Batches, also empty ones, have to keep coming for that. */
     bool wal;

@@ -1,4 +1,10 @@
-/* store/engine_delete.c: deletes in the hands of an engine. */
+/*
+ * store/engine_delete.c: deletes in the hands of an engine.
+ *
+ * Nothing of the shard is on its way from memory to files meanwhile: a flush that runs is waited for. The files come first, as what
+ * memory has is newer: a value that it overwrites never comes back. Readers see all of them before or after the delete, and who has
+ * seen them before sees memory as it was before.
+ */
 #include "store/engine_impl.h"
 
 #include <time.h>
@@ -19,6 +25,16 @@ static int delete_from_files(struct tsm_delete *d, struct tsm_err *err)
     return rc;
 }
 
+static int delete_from_memory(struct tsm_engine *e, struct tsm_engine_shard *s, const struct tsm_delete *d,
+                              struct tsm_err *err)
+{
+    int rc = tsm_memtable_delete(e->active, &s->table, d->wanted, d->ctx, d->tmin, d->tmax, &e->turn, err);
+    tsm_turn_take(&e->turn);
+    s->deletes++;
+    tsm_turn_give(&e->turn);
+    return rc;
+}
+
 int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                       struct tsm_delete *d, struct tsm_err *err)
 {
@@ -27,9 +43,13 @@ int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp
     d->fs = e->fs;
     d->dir = dir;
     d->wal = wal;
-    int rc = s ? tsm_engine_sync(e, err) : TSM_OK;
+    int rc = !s ? TSM_OK : e->wal.on ? tsm_engine_sync(e, err) : tsm_engine_wait(e, err);
+    struct tsm_cached_shard *c = tsm_engine_keep_files(e, dir);
     if (rc == TSM_OK)
         rc = delete_from_files(d, err);
+    tsm_engine_renew_files(e, c);
+    if (rc == TSM_OK && s)
+        rc = delete_from_memory(e, s, d, err);
     if (rc == TSM_OK && s)
         rc = tsm_engine_learn_types(e, s, err);
     d->dir = d->wal = NULL;

@@ -103,6 +103,7 @@ static void *flush_main(void *arg)
             return NULL;
         }
         more = take_out(e, z, &f);
+        tsm_shard_cache_sweep(e->cache);
         free_frozen(z);
     } while (more);
     return NULL;
@@ -165,7 +166,7 @@ int tsm_engine_wait(struct tsm_engine *e, struct tsm_err *err)
 /* Puts the active memtable behind the frozen ones; true when a thread for them has to be started. */
 static bool put_in(struct tsm_engine *e, struct tsm_engine_frozen *z)
 {
-    struct tsm_memtable *fresh = tsm_memtable_new();
+    struct tsm_memtable *fresh = tsm_engine_new_memtable(e);
     tsm_turn_take(&e->turn);
     pthread_mutex_lock(&e->mutex);
     z->table = e->active;
@@ -206,7 +207,7 @@ static int start(struct tsm_engine *e, struct tsm_err *err)
 static void discard(struct tsm_engine *e)
 {
     tsm_memtable_free(e->active);
-    e->active = tsm_memtable_new();
+    e->active = tsm_engine_new_memtable(e);
 }
 
 int tsm_engine_freeze(struct tsm_engine *e, struct tsm_err *err)

@@ -11,6 +11,7 @@
 #include "store/engine.h"
 #include "store/flush.h"
 #include "store/room.h"
+#include "store/shard_cache.h"
 #include "store/shard_wal.h"
 #include "store/turn.h"
 
@@ -25,11 +26,11 @@ struct tsm_engine_policy {
 struct tsm_engine_shard {
     struct tsm_engine_policy *policy;
     uint64_t id;
-    int64_t start, end; /* [start, end) */
-    struct tsm_memtable_shard table;
-    struct tsm_field_types types; /* used by the writer alone */
-    struct tsm_shard_files files; /* used by the flush alone once the shard is open */
+    int64_t start, end;              /* [start, end) */
+    struct tsm_memtable_shard table; /* its types are used by the writer alone */
+    struct tsm_shard_files files;    /* used by the flush alone once the shard is open */
     struct tsm_flush_shard flush;
+    uint64_t deletes; /* from memory */
     uint64_t
         dropped_in; /* the memtable of that number was the last one to have something of it; flush.dropped is set */
 
@@ -75,6 +76,7 @@ struct tsm_engine {
     size_t memory;
     unsigned jobs;
     bool dry_run;
+    bool read; /* by tsm_engine_read_shard() */
     void (*warn)(void *ctx, const char *message);
     void *warn_ctx;
 
@@ -93,6 +95,7 @@ struct tsm_engine {
     struct tsm_turn turn;
     struct tsm_memtable *active;
     uint64_t number;                   /* of the active memtable */
+    struct tsm_shard_cache *cache;     /* for readers */
     struct tsm_memtable_counts counts; /* of all that was written */
     struct tsm_distinct series;
 
@@ -119,6 +122,7 @@ struct tsm_engine {
 
 /* ---- engine.c ---- */
 
+struct tsm_memtable *tsm_engine_new_memtable(const struct tsm_engine *e);
 void tsm_engine_warn(void *engine, const char *message);
 /* True when the active memtable has grown over its budget. */
 bool tsm_engine_is_full(struct tsm_engine *e);
@@ -146,7 +150,7 @@ int tsm_engine_open_shard(struct tsm_engine *e, struct tsm_engine_policy *p, con
 /* The shard that t falls into; opened when it was not yet, and what influxd left in its log taken. */
 int tsm_engine_find_shard(struct tsm_engine *e, struct tsm_engine_policy *p, int64_t t,
                           struct tsm_engine_shard **s, struct tsm_err *err);
-/* Forgets which types fields have, and takes them from the files: the memtables have nothing of the shard. */
+/* Forgets which types fields have, and takes them from the files and the active memtable; no other has anything of the shard. */
 int tsm_engine_learn_types(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err);
 /* An open shard, or NULL. */
 struct tsm_engine_shard *tsm_engine_known_shard(const struct tsm_engine *e, uint64_t id);
@@ -175,6 +179,12 @@ bool tsm_engine_is_flushing(struct tsm_engine *e);
 size_t tsm_engine_frozen_bytes(struct tsm_engine *e);
 /* Waits for the flush's thread, at the end. */
 void tsm_engine_join(struct tsm_engine *e);
+
+/* ---- engine_read.c ---- */
+
+/* Readers see the files of a shard's folder as they are now, until tsm_engine_renew_files(). */
+struct tsm_cached_shard *tsm_engine_keep_files(struct tsm_engine *e, const char *dir);
+void tsm_engine_renew_files(struct tsm_engine *e, struct tsm_cached_shard *c);
 
 /* ---- engine_log.c ---- */
 

@@ -9,6 +9,8 @@
 #include "store/data_dir.h"
 #include "base/banned.h"
 
+enum { MAX_TRIES = 5 };
+
 /* ---- policies ---- */
 
 static struct tsm_engine_policy *new_policy(struct tsm_str db, struct tsm_str rp)
@@ -105,7 +107,11 @@ int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err)
 {
     if (!e->meta_changed)
         return TSM_OK;
-    int rc = save(e, &e->meta, err);
+    struct tsm_meta m = e->meta; /* of which saving changes the index */
+    int rc = save(e, &m, err);
+    pthread_mutex_lock(&e->meta_mutex);
+    e->meta.index = m.index;
+    pthread_mutex_unlock(&e->meta_mutex);
     e->meta_changed = rc != TSM_OK;
     return rc;
 }
@@ -183,7 +189,27 @@ static void drop_from_memory(struct tsm_engine *e, struct tsm_str db, struct tsm
     tsm_turn_give(&e->turn);
 }
 
-/* A folder of a shard is removed with its lock, which a compaction may have. */
+static void forget_readers(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard)
+{
+    char *dir = shard ? tsm_path_shard(e->dir, db, rp, shard) : tsm_path_rp(e->dir, db, rp);
+    tsm_shard_cache_drop(e->cache, dir);
+    tsm_free(dir);
+}
+
+/* A compaction that does not know yet may put another file in a folder that is being removed. */
+static int remove_files(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                        struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    for (int i = 0; i < MAX_TRIES; i++) {
+        rc = shard ? tsm_data_remove_shard(e->fs, e->dir, db, rp, shard, err)
+                   : tsm_data_remove(e->fs, e->dir, db, rp, err);
+        if (rc == TSM_OK)
+            break;
+    }
+    return rc;
+}
+
 int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                     struct tsm_err *err)
 {
@@ -191,8 +217,9 @@ int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, 
     if (rc != TSM_OK)
         return rc;
     drop_from_memory(e, db, rp, shard);
-    return shard ? tsm_data_remove_shard(e->fs, e->dir, db, rp, shard, err)
-                 : tsm_data_remove(e->fs, e->dir, db, rp, err);
+    rc = remove_files(e, db, rp, shard, err);
+    forget_readers(e, db, rp, shard);
+    return rc;
 }
 
 int tsm_engine_find_folder(struct tsm_engine *e, uint64_t shard, struct tsm_arena *a, struct tsm_str *db,

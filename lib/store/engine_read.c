@@ -1,107 +1,382 @@
-/* store/engine_read.c: shards as they are now, for readers beside the writer. */
+/*
+ * store/engine_read.c: shards as they are now, for readers beside the writer.
+ *
+ * A reader takes the memtables first and looks at the files then, so that nothing is missed that is on its way from one to
+ * the other; what it finds in both is the same. When the active memtable has been frozen in between it begins anew: files may
+ * have come of it by then, with rows that are newer than what the reader sees of it.
+ *
+ * The keys of a shard are those of its files and what memory has besides. Each memtable notes which series got columns, so that
+ * only those are looked at that are new since the last reader.
+ */
 #include "store/engine_impl.h"
 
+#include <stdatomic.h>
+
 #include "base/alloc.h"
-#include "base/sort.h"
-#include "store/column_cut.h"
 #include "store/data_dir.h"
-#include "store/log_impl.h"
+#include "store/shard_cache.h"
 #include "base/banned.h"
 
+enum {
+    MAX_TRIES = 10, /* when memtables are frozen all the time */
+    TURN = 64,      /* series that are looked at in one turn */
+    MANY =
+        32, /* keys: with so many times less of them than the files have they are searched for one by one */
+};
+
+/* A shard that was given out. */
+struct given {
+    struct tsm_shard shard; /* the first member */
+    struct tsm_live live;
+    struct tsm_key_table *table;
+};
+
+struct table {
+    struct tsm_memtable *memtable; /* shared */
+    uint64_t number;
+    size_t read; /* of the series that got columns */
+};
+
 struct reading {
+    struct tsm_engine *e;
+    struct tsm_cached_shard *cached;
+    struct tsm_open_files *files;
+    bool known; /* the engine has the shard open */
     uint32_t shard;
-    struct tsm_log_replay replay;
-    struct tsm_cutter cutter;
-    struct tsm_cut_output out;
-    struct tsm_values v;
+    uint64_t deletes;
+    uint64_t active; /* number of the memtable that took points when these were taken */
+    struct table *tables;
+    size_t ntables, captables;
+    struct tsm_extra_key *fresh;
+    size_t nfresh, capfresh;
     struct tsm_buf key;
 };
 
-static void read_column(struct reading *r, const struct tsm_mem_series *series, const struct tsm_column *c)
+/* ---- memtables and files ---- */
+
+static void add_table(struct reading *r, struct tsm_memtable *m, uint64_t number)
 {
-    if (c->n == 0 && !c->blocks && !c->side)
+    size_t n;
+    tsm_memtable_made(m, r->shard, &n);
+    if (n == 0)
         return;
+    TSM_GROW(r->tables, r->ntables + 1, r->captables);
+    r->tables[r->ntables++] = (struct table){tsm_memtable_share(m), number, 0};
+}
+
+static void drop_tables(struct reading *r)
+{
+    for (size_t i = 0; i < r->ntables; i++)
+        tsm_memtable_free(r->tables[i].memtable);
+    r->ntables = 0;
+}
+
+static void take_tables(struct reading *r, uint64_t id)
+{
+    struct tsm_engine *e = r->e;
+    tsm_turn_take(&e->turn);
+    const struct tsm_engine_shard *s = tsm_engine_known_shard(e, id);
+    r->active = e->number;
+    r->known = s;
+    if (s) {
+        r->shard = s->table.index;
+        r->deletes = s->deletes;
+        for (const struct tsm_engine_frozen *z = e->frozen; z; z = z->next)
+            add_table(r, z->table, z->number);
+        add_table(r, e->active, e->number);
+    }
+    tsm_turn_give(&e->turn);
+}
+
+static bool is_frozen_since(struct reading *r)
+{
+    tsm_turn_take(&r->e->turn);
+    bool frozen = r->e->number != r->active;
+    tsm_turn_give(&r->e->turn);
+    return frozen;
+}
+
+static int look_at_files(struct tsm_engine *e, struct tsm_cached_shard *c, struct tsm_open_files **files,
+                         struct tsm_err *err)
+{
+    if (!c->kept)
+        return tsm_open_files_look(e->fs, c->dir, c->table ? c->table->files : NULL, files, err);
+    *files = tsm_open_files_share(c->kept);
+    return TSM_OK;
+}
+
+struct tsm_cached_shard *tsm_engine_keep_files(struct tsm_engine *e, const char *dir)
+{
+    struct tsm_cached_shard *c = tsm_shard_cache_take(e->cache, dir);
+    pthread_mutex_lock(&c->mutex);
+    look_at_files(e, c, &c->kept, NULL); /* when it fails readers fail, too, or see some of the delete */
+    pthread_mutex_unlock(&c->mutex);
+    return c;
+}
+
+void tsm_engine_renew_files(struct tsm_engine *e, struct tsm_cached_shard *c)
+{
+    pthread_mutex_lock(&c->mutex);
+    tsm_open_files_close(c->kept);
+    c->kept = NULL;
+    pthread_mutex_unlock(&c->mutex);
+    tsm_shard_cache_give(e->cache, c);
+}
+
+static int take_all(struct reading *r, uint64_t id, struct tsm_err *err)
+{
+    for (int i = 0;; i++) {
+        take_tables(r, id);
+        int rc = look_at_files(r->e, r->cached, &r->files, err);
+        if (rc != TSM_OK || i == MAX_TRIES || !is_frozen_since(r))
+            return rc;
+        tsm_open_files_close(r->files);
+        r->files = NULL;
+        drop_tables(r);
+    }
+}
+
+/* ---- the keys ---- */
+
+/* Whether what is known of the keys in memory still is. */
+static bool is_valid(const struct reading *r)
+{
+    const struct tsm_cached_shard *c = r->cached;
+    if (!c->table || c->table->files != r->files || c->deletes != r->deletes)
+        return false;
+    for (size_t i = 0; i < c->nread; i++) { /* a memtable that is in files now takes its keys with it */
+        bool found = false;
+        for (size_t k = 0; k < r->ntables && !found; k++)
+            found = r->tables[k].number == c->read[i].table;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static void forget_keys(struct tsm_cached_shard *c)
+{
+    tsm_key_table_free(c->table);
+    c->table = NULL;
+    tsm_extra_texts_free(c->texts);
+    c->texts = tsm_extra_texts_new();
+    tsm_map_release(&c->extra_map);
+    c->nread = 0;
+}
+
+/* A series may have got another column since it was looked at as the last one. */
+static void find_start(struct reading *r)
+{
+    const struct tsm_cached_shard *c = r->cached;
+    for (size_t i = 0; i < r->ntables; i++)
+        for (size_t k = 0; k < c->nread; k++)
+            if (c->read[k].table == r->tables[i].number && c->read[k].n)
+                r->tables[i].read = c->read[k].n - 1;
+}
+
+static void add_key(struct reading *r, const struct tsm_mem_series *series, const struct tsm_column *column)
+{
+    struct tsm_cached_shard *c = r->cached;
     tsm_buf_reset(&r->key);
     tsm_buf_str(&r->key, tsm_mem_series_key(series));
     tsm_buf_str(&r->key, TSM_FIELD_SEPARATOR);
-    tsm_buf_str(&r->key, c->field->name);
-    r->out.n = 0;
-    tsm_buf_reset(&r->out.bytes);
-    if (tsm_column_cut(&r->cutter, c, INT64_MIN, &r->out, NULL) != TSM_OK || r->out.n == 0)
+    tsm_buf_str(&r->key, column->field->name);
+    struct tsm_str key = tsm_buf_view(&r->key);
+    if (tsm_open_files_has(r->files, key))
         return;
-    uint32_t i = tsm_log_column(&r->replay, tsm_buf_view(&r->key), true);
-    struct tsm_values *own = &r->replay.log->items[i].values;
-    for (size_t b = 0; b < r->out.n; b++) {
-        const struct tsm_cut_block *block = &r->out.blocks[b];
-        if (tsm_block_decode(block->bytes ? block->bytes : r->out.bytes.data + block->offset, block->len,
-                             &r->v, NULL) != TSM_OK)
-            continue;
-        if (own->n == 0)
-            tsm_values_reset(own, r->v.type, r->v.n);
-        if (own->type == r->v.type)
-            tsm_values_append(own, &r->v, 0, r->v.n);
+    uint64_t hash = tsm_hash(key);
+    if (tsm_map_get(&c->extra_map, key, hash) != TSM_MAP_NONE)
+        return;
+    struct tsm_extra_key extra = {tsm_arena_str(&c->texts->arena, key), column->field->type};
+    tsm_map_put(&c->extra_map, extra.key, hash, 0);
+    TSM_GROW(r->fresh, r->nfresh + 1, r->capfresh);
+    r->fresh[r->nfresh++] = extra;
+}
+
+static void add_series(struct reading *r, const struct tsm_mem_series *series)
+{
+    struct tsm_slice slice = tsm_memtable_slice(series, r->shard);
+    for (uint32_t i = 0; i < slice.ncolumns; i++)
+        if (!tsm_column_is_empty(&slice.columns[i]))
+            add_key(r, series, &slice.columns[i]);
+}
+
+/* With the turn. True when nothing is left to be looked at. */
+static bool add_some(struct reading *r)
+{
+    size_t left = TURN;
+    for (size_t i = 0; i < r->ntables; i++) {
+        struct table *t = &r->tables[i];
+        size_t n;
+        struct tsm_mem_series *const *made = tsm_memtable_made(t->memtable, r->shard, &n);
+        for (; t->read < n && left > 0; left--)
+            add_series(r, made[t->read++]);
+        if (t->read < n)
+            return false;
+    }
+    return true;
+}
+
+static void hold_tables(struct reading *r, struct tsm_live *l)
+{
+    l->ntables = r->ntables;
+    l->tables = tsm_calloc(r->ntables, sizeof *l->tables);
+    for (size_t i = 0; i < r->ntables; i++) {
+        struct tsm_memtable *m = r->tables[i].memtable;
+        l->tables[i] = (struct tsm_live_table){m, tsm_memtable_hold(m), tsm_memtable_columns(m)};
     }
 }
 
-static void read_slice(struct reading *r, const struct tsm_mem_series *series, const struct tsm_slice *sl)
+/* In the turn in which the last key is found the memtables are held: all of what is seen of them has its key. */
+static void find_keys(struct reading *r, struct tsm_live *l)
 {
-    for (uint32_t i = 0; sl->shard == r->shard && i < sl->ncolumns; i++)
-        read_column(r, series, &sl->columns[i]);
+    bool done;
+    do {
+        tsm_turn_take(&r->e->turn);
+        done = add_some(r);
+        if (done)
+            hold_tables(r, l);
+        tsm_turn_give(&r->e->turn);
+    } while (!done);
 }
 
-static void read_series(void *ctx, const struct tsm_mem_series *series)
+static void count_new(struct reading *r)
 {
-    struct reading *r = ctx;
-    read_slice(r, series, &series->slice);
-    for (uint32_t i = 0; series->all && i < series->all->n; i++)
-        if (series->all->items[i].shard != series->slice.shard)
-            read_slice(r, series, &series->all->items[i]);
-}
-
-static int by_key(const void *a, const void *b)
-{
-    return tsm_str_cmp(((const struct tsm_logged *)a)->key, ((const struct tsm_logged *)b)->key);
-}
-
-/* What memory has of a shard; NULL when that is nothing. */
-static struct tsm_log *read_memory(struct tsm_engine *e, uint64_t id)
-{
-    struct tsm_log *log = tsm_calloc(1, sizeof *log);
-    struct reading r = {.replay.log = log};
-    tsm_turn_take(&e->turn);
-    const struct tsm_engine_shard *s = tsm_engine_known_shard(e, id);
-    if (s) {
-        r.shard = s->table.index;
-        for (const struct tsm_engine_frozen *z = e->frozen; z; z = z->next)
-            tsm_memtable_each(z->table, read_series, &r);
-        tsm_memtable_each(e->active, read_series, &r);
+    size_t fresh = 0;
+    tsm_turn_take(&r->e->turn);
+    for (size_t i = 0; i < r->ntables; i++) {
+        size_t n;
+        tsm_memtable_made(r->tables[i].memtable, r->shard, &n);
+        fresh += n - r->tables[i].read;
     }
-    for (size_t i = 0; i < log->n; i++)
-        tsm_values_sort_dedup(&log->items[i].values);
-    tsm_turn_give(&e->turn);
-    tsm_sort(log->items, log->n, sizeof *log->items, by_key);
-    tsm_map_release(&r.replay.map);
-    tsm_cutter_release(&r.cutter);
-    tsm_cut_output_release(&r.out);
-    tsm_values_release(&r.v);
-    tsm_buf_release(&r.key);
-    if (log->n)
-        return log;
-    tsm_log_free(log);
-    return NULL;
+    tsm_turn_give(&r->e->turn);
+    if (fresh > r->files->nkeys / MANY)
+        tsm_open_files_index(r->files);
+}
+
+static void note_read(struct reading *r)
+{
+    struct tsm_cached_shard *c = r->cached;
+    c->read = tsm_realloc_array(c->read, r->ntables, sizeof *c->read);
+    c->nread = r->ntables;
+    for (size_t i = 0; i < r->ntables; i++)
+        c->read[i] = (struct tsm_table_read){r->tables[i].number, r->tables[i].read};
+    c->deletes = r->deletes;
+}
+
+/* Brings the table of keys up to date; the memtables are held by l then. */
+static void update_keys(struct reading *r, struct tsm_live *l)
+{
+    struct tsm_cached_shard *c = r->cached;
+    if (!is_valid(r))
+        forget_keys(c);
+    find_start(r);
+    if (r->ntables) {
+        count_new(r);
+        find_keys(r, l);
+    }
+    note_read(r);
+    if (c->table && r->nfresh == 0)
+        return;
+    struct tsm_key_table *old = c->table;
+    c->table = tsm_key_table_new(r->files, c->texts, old, r->fresh, r->nfresh);
+    tsm_key_table_free(old);
+}
+
+/* ---- giving out ---- */
+
+static struct given *give(struct reading *r, uint64_t id, const struct tsm_damage *damage, struct tsm_live *l)
+{
+    struct given *g = tsm_calloc(1, sizeof *g);
+    struct tsm_key_table *t = g->table = tsm_key_table_share(r->cached->table);
+    g->shard = (struct tsm_shard){
+        .id = id,
+        .start = INT64_MIN,
+        .end = INT64_MAX,
+        .files = t->files->files,
+        .nfiles = t->files->nfiles,
+        .nkeys = t->nkeys,
+        .places = t->places,
+        .first = t->first,
+        .damage = damage,
+        .reported = tsm_reported_new(),
+    };
+    if (l->ntables == 0)
+        return g;
+    g->live = *l;
+    g->live.turn = &r->e->turn;
+    g->live.shard = r->shard;
+    g->live.extras = t->extras;
+    g->live.views = tsm_calloc(t->nkeys, sizeof *g->live.views);
+    pthread_mutex_init(&g->live.mutex, NULL);
+    g->shard.live = &g->live;
+    return g;
+}
+
+static void release_live(struct tsm_live *l)
+{
+    tsm_turn_take(l->turn);
+    for (size_t i = 0; i < l->ntables; i++)
+        tsm_memtable_unhold(l->tables[i].memtable, l->tables[i].epoch);
+    tsm_turn_give(l->turn);
+    for (size_t i = 0; i < l->ntables; i++)
+        tsm_memtable_free(l->tables[i].memtable);
+    tsm_free(l->tables);
+    tsm_free((void *)l->views);
+    tsm_arena_release(&l->arena);
+    pthread_mutex_destroy(&l->mutex);
+}
+
+void tsm_engine_release_shard(struct tsm_engine *e, struct tsm_shard *s)
+{
+    struct given *g = (struct given *)s;
+    (void)e;
+    if (!s)
+        return;
+    if (s->live)
+        release_live(s->live);
+    tsm_key_table_free(g->table);
+    tsm_reported_free(s->reported);
+    tsm_free(g);
+}
+
+static int read_shard(struct reading *r, uint64_t id, const struct tsm_damage *damage, struct tsm_shard **s,
+                      struct tsm_err *err)
+{
+    struct tsm_live l = {0};
+    int rc = take_all(r, id, err);
+    if (rc == TSM_OK)
+        rc = tsm_open_files_pass(r->files, damage, err);
+    if (rc != TSM_OK) {
+        drop_tables(r);
+        return rc;
+    }
+    update_keys(r, &l);
+    if (r->files->missing && r->cached->table->nkeys == 0)
+        rc = tsm_err_set(err, TSM_ENOTFOUND, "open %s: No such file or directory", r->cached->dir);
+    struct given *g = give(r, id, damage, &l);
+    *s = &g->shard;
+    if (rc == TSM_OK)
+        return TSM_OK;
+    tsm_engine_release_shard(r->e, *s);
+    *s = NULL;
+    return rc;
 }
 
 int tsm_engine_read_shard(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                           const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err)
 {
     char *dir = tsm_path_shard(e->dir, db, rp, shard);
-    int rc = tsm_shard_open_over(e->fs, dir, read_memory(e, shard), damage, s, err);
+    struct reading r = {.e = e, .cached = tsm_shard_cache_take(e->cache, dir)};
+    *s = NULL;
+    pthread_mutex_lock(&r.cached->mutex);
+    int rc = read_shard(&r, shard, damage, s, err);
+    pthread_mutex_unlock(&r.cached->mutex);
+    tsm_open_files_close(r.files);
+    tsm_free(r.tables);
+    tsm_free(r.fresh);
+    tsm_buf_release(&r.key);
+    tsm_shard_cache_give(e->cache, r.cached);
     tsm_free(dir);
     return rc;
-}
-
-void tsm_engine_release_shard(struct tsm_engine *e, struct tsm_shard *s)
-{
-    (void)e;
-    tsm_shard_close(s);
 }

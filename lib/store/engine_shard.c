@@ -7,12 +7,12 @@
 
 struct opening {
     struct tsm_engine *engine;
-    struct tsm_engine_shard *shard;
+    struct tsm_field_types *types;
 };
 
 static void learn_types(void *ctx, const struct tsm_reader *r)
 {
-    struct tsm_field_types *types = &((struct opening *)ctx)->shard->types;
+    struct tsm_field_types *types = ((struct opening *)ctx)->types;
     for (size_t i = 0; i < r->nkeys; i++) {
         struct tsm_str key = tsm_reader_key(r, i), series, field;
         /* A key of which everything in the file is deleted has no type any more. */
@@ -43,7 +43,7 @@ static uint32_t free_number(struct tsm_engine *e)
 static void free_shard(struct tsm_engine_shard *s)
 {
     tsm_shard_wal_close(s->wal);
-    tsm_field_types_release(&s->types);
+    tsm_field_types_free(s->table.types);
     tsm_shard_files_release(&s->files);
     tsm_frontier_drop(&s->flush.frontier);
     tsm_free(s->taken);
@@ -83,15 +83,15 @@ int tsm_engine_open_shard(struct tsm_engine *e, struct tsm_engine_policy *p, con
     s->id = g->shards[0];
     s->start = g->start;
     s->end = g->truncated_at && g->truncated_at < g->end ? g->truncated_at : g->end;
-    s->table = (struct tsm_memtable_shard){&s->types, free_number(e)};
+    s->table = (struct tsm_memtable_shard){tsm_field_types_new(), free_number(e)};
     s->flush.files = &s->files;
     s->flush.frontier.all = &e->frontiers;
-    struct opening o = {e, s};
+    struct opening o = {e, s->table.types};
     char *dir = tsm_path_shard(e->dir, p->db, p->rp, s->id);
     int rc = tsm_shard_files_open(e->fs, dir, learn_types, report_damage, &o, &s->files, err);
     tsm_free(dir);
     if (rc != TSM_OK) {
-        tsm_field_types_release(&s->types);
+        tsm_field_types_free(s->table.types);
         tsm_free(s);
         return rc;
     }
@@ -104,12 +104,12 @@ int tsm_engine_open_shard(struct tsm_engine *e, struct tsm_engine_policy *p, con
 
 int tsm_engine_learn_types(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err)
 {
-    struct tsm_engine_shard learned = {0};
-    struct opening o = {e, &learned};
+    struct tsm_field_types *types = tsm_field_types_new();
+    struct opening o = {e, types};
     struct tsm_shard_files files;
     int rc = tsm_shard_files_open(e->fs, s->files.dir, learn_types, NULL, &o, &files, err);
     if (rc != TSM_OK) {
-        tsm_field_types_release(&learned.types);
+        tsm_field_types_free(types);
         return rc;
     }
     /* A name is given only once while the engine runs. */
@@ -119,8 +119,9 @@ int tsm_engine_learn_types(struct tsm_engine *e, struct tsm_engine_shard *s, str
         files.next_late = s->files.next_late;
     tsm_shard_files_release(&s->files);
     s->files = files;
-    tsm_field_types_release(&s->types);
-    s->types = learned.types;
+    tsm_memtable_retype(e->active, s->table.index, types, &e->turn);
+    tsm_field_types_free(s->table.types);
+    s->table.types = types;
     return TSM_OK;
 }
 

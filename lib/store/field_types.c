@@ -62,3 +62,24 @@ void tsm_field_types_release(struct tsm_field_types *t)
     tsm_buf_release(&t->key);
     *t = (struct tsm_field_types){0};
 }
+
+struct tsm_field_types *tsm_field_types_new(void)
+{
+    struct tsm_field_types *t = tsm_calloc(1, sizeof *t);
+    atomic_init(&t->shares, 1);
+    return t;
+}
+
+struct tsm_field_types *tsm_field_types_share(struct tsm_field_types *t)
+{
+    atomic_fetch_add(&t->shares, 1);
+    return t;
+}
+
+void tsm_field_types_free(struct tsm_field_types *t)
+{
+    if (!t || atomic_fetch_sub(&t->shares, 1) > 1)
+        return;
+    tsm_field_types_release(t);
+    tsm_free(t);
+}

@@ -6,6 +6,8 @@
 #ifndef TSM_STORE_FIELD_TYPES_H
 #define TSM_STORE_FIELD_TYPES_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/map.h"
 #include "codec/values.h"
@@ -18,6 +20,7 @@ struct tsm_field_def {
 
 /* A zeroed struct is empty. Definitions stay in place until the release. */
 struct tsm_field_types {
+    atomic_uint shares; /* of one that was made by tsm_field_types_new() */
     struct tsm_map map;
     struct tsm_field_def **defs;
     size_t n, cap;
@@ -33,6 +36,11 @@ struct tsm_field_def *tsm_field_types_add(struct tsm_field_types *t, struct tsm_
                                           struct tsm_str field, enum tsm_type type);
 size_t tsm_field_types_bytes(const struct tsm_field_types *t);
 void tsm_field_types_release(struct tsm_field_types *t);
+
+/* On the heap, counting those who refer to its definitions: the last one who gives it up frees it. */
+struct tsm_field_types *tsm_field_types_new(void);
+struct tsm_field_types *tsm_field_types_share(struct tsm_field_types *t);
+void tsm_field_types_free(struct tsm_field_types *t); /* NULL is allowed */
 
 /* The measurement of a series key, as escaped there. */
 struct tsm_str tsm_key_measurement(struct tsm_str series_key);

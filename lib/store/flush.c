@@ -291,7 +291,7 @@ static int work(void *ctx, size_t task, unsigned thread, void **slot, struct tsm
         for (uint32_t k = 0; k < run->ncolumns; k++) {
             const struct tsm_column *c = &run->columns[k];
             int64_t frontier = s->frontiers ? s->frontiers[run->first + k] : INT64_MIN;
-            if (!tsm_column_empty(c)) {
+            if (!tsm_column_is_empty(c)) {
                 int rc = tsm_column_cut(&s->cutters[thread], c, frontier, &out->cut, err);
                 if (rc != TSM_OK)
                     return rc;

@@ -59,7 +59,7 @@ static void each_column(struct tsm_shard_flush *s, bool unknown_only,
     for (size_t i = 0; i < s->nruns && more; i++) {
         const struct tsm_run *run = &s->runs[i];
         for (uint32_t k = 0; k < run->ncolumns && more; k++) {
-            if (!tsm_column_empty(&run->columns[k]) && (!unknown_only || is_unknown(s, run->first + k))) {
+            if (!tsm_column_is_empty(&run->columns[k]) && (!unknown_only || is_unknown(s, run->first + k))) {
                 tsm_run_key(&s->key, run->series, &run->columns[k]);
                 ahead[n].run = run;
                 ahead[n].k = k;
@@ -104,7 +104,7 @@ static void ask_table(struct tsm_shard_flush *s)
     if (tsm_frontier_empty(&s->shard->frontier)) {
         for (size_t i = 0; i < s->nruns; i++)
             for (uint32_t k = 0; k < s->runs[i].ncolumns; k++)
-                if (!tsm_column_empty(&s->runs[i].columns[k]))
+                if (!tsm_column_is_empty(&s->runs[i].columns[k]))
                     note_unknown(s, &s->runs[i], k);
         return;
     }

@@ -47,11 +47,6 @@ static inline void tsm_run_key(struct tsm_buf *key, const struct tsm_mem_series 
     tsm_buf_str(key, c->field->name);
 }
 
-static inline bool tsm_column_empty(const struct tsm_column *c)
-{
-    return c->n == 0 && !c->blocks && !c->side;
-}
-
 /* Fills s->frontiers, and raises those in the shard's table to what is about to be written. */
 int tsm_flush_frontiers(struct tsm_shard_flush *s, struct tsm_err *err);
 

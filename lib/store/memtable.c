@@ -11,6 +11,7 @@
 #include "store/memtable.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,7 +19,14 @@
 #include "store/column_cut.h"
 #include "base/banned.h"
 
+/* Series that got columns in a shard. */
+struct made {
+    struct tsm_mem_series **series;
+    size_t n, cap;
+};
+
 struct tsm_memtable {
+    atomic_uint shares;
     struct tsm_series_index index; /* of struct tsm_mem_series */
     uint64_t points, slices, columns;
     struct tsm_column_memory memory;
@@ -26,6 +34,13 @@ struct tsm_memtable {
     struct tsm_buf key;    /* scratch */
     uint32_t *resolved;    /* scratch: the columns of a point's fields */
     size_t capresolved;
+    bool watched;
+    struct made *made; /* by shard */
+    size_t nmade;
+    size_t made_bytes;
+    struct tsm_field_types **types; /* that columns refer to, or did */
+    size_t ntypes, captypes;
+    struct tsm_slice_before *before; /* all of them */
 };
 
 enum {
@@ -40,13 +55,42 @@ struct tsm_memtable *tsm_memtable_new(void)
 {
     struct tsm_memtable *m = tsm_calloc(1, sizeof *m);
     tsm_series_index_init(&m->index);
+    atomic_init(&m->shares, 1);
     return m;
+}
+
+struct tsm_memtable *tsm_memtable_share(struct tsm_memtable *m)
+{
+    atomic_fetch_add(&m->shares, 1);
+    return m;
+}
+
+bool tsm_memtable_is_shared(const struct tsm_memtable *m)
+{
+    return atomic_load(&m->shares) > 1;
+}
+
+static void forget_before(struct tsm_memtable *m)
+{
+    for (struct tsm_slice_before *b = m->before, *next; b; b = next) {
+        next = b->next;
+        b->series->before = NULL;
+        tsm_free(b);
+    }
+    m->before = NULL;
 }
 
 void tsm_memtable_free(struct tsm_memtable *m)
 {
-    if (!m)
+    if (!m || atomic_fetch_sub(&m->shares, 1) > 1)
         return;
+    forget_before(m);
+    for (size_t i = 0; i < m->nmade; i++)
+        tsm_free(m->made[i].series);
+    tsm_free(m->made);
+    for (size_t i = 0; i < m->ntypes; i++)
+        tsm_field_types_free(m->types[i]);
+    tsm_free(m->types);
     tsm_series_index_release(&m->index);
     tsm_column_memory_release(&m->memory);
     tsm_arena_release(&m->text);
@@ -213,11 +257,44 @@ static void reserve_columns(struct tsm_memtable *m, struct tsm_slice *sl, size_t
 _Static_assert(sizeof(struct tsm_column) == TSM_SLAB_MIN, "a column is a cache line");
 _Static_assert(sizeof(struct tsm_mem_series) <= TSM_SLAB_MIN, "a series fits a cache line");
 
-static uint32_t add_column(struct tsm_memtable *m, struct tsm_slice *sl, struct tsm_field_def *def)
+static void keep_types(struct tsm_memtable *m, struct tsm_field_types *types)
 {
+    TSM_GROW(m->types, m->ntypes + 1, m->captypes);
+    m->types[m->ntypes++] = tsm_field_types_share(types);
+}
+
+/* Notes that a series gets a column in its present slice. */
+static void note_made(struct tsm_memtable *m, struct tsm_mem_series *s, struct tsm_field_types *types)
+{
+    uint32_t shard = s->slice.shard;
+    if (shard >= m->nmade) {
+        size_t n = m->nmade;
+        m->nmade = shard + 1;
+        m->made = tsm_realloc_array(m->made, m->nmade, sizeof *m->made);
+        memset(m->made + n, 0, (m->nmade - n) * sizeof *m->made);
+        m->made_bytes += (m->nmade - n) * sizeof *m->made;
+    }
+    struct made *made = &m->made[shard];
+    if (made->n == 0)
+        keep_types(m, types);
+    if (made->n && made->series[made->n - 1] == s)
+        return;
+    size_t cap = made->cap;
+    TSM_GROW(made->series, made->n + 1, made->cap);
+    m->made_bytes += (made->cap - cap) * sizeof *made->series;
+    made->series[made->n++] = s;
+}
+
+static uint32_t add_column(struct tsm_memtable *m, struct tsm_mem_series *s,
+                           const struct tsm_memtable_shard *shard, struct tsm_field_def *def)
+{
+    struct tsm_slice *sl = &s->slice;
+    if (m->watched)
+        note_made(m, s, shard->types);
     reserve_columns(m, sl, 1);
     def->column = sl->ncolumns;
-    sl->columns[sl->ncolumns] = (struct tsm_column){.field = def, .newest = INT64_MIN};
+    sl->columns[sl->ncolumns] = (struct tsm_column){
+        .field = def, .newest = INT64_MIN, .number = (uint32_t)m->columns};
     m->columns++;
     m->slices += sl->ncolumns == 0;
     return sl->ncolumns++;
@@ -338,6 +415,32 @@ static bool resolve(struct tsm_memtable *m, const struct tsm_mem_series *s,
     return usable > 0;
 }
 
+/* Keeps what the present slice has for its readers, as it gets a column. */
+static void keep_before(struct tsm_memtable *m, struct tsm_mem_series *s)
+{
+    const struct tsm_slice *sl = &s->slice;
+    struct tsm_slice_before *b = tsm_alloc(sizeof *b + sl->ncolumns * sizeof *b->columns);
+    *b = (struct tsm_slice_before){
+        .older = s->before,
+        .next = m->before,
+        .series = s,
+        .number = (uint32_t)m->columns,
+        .shard = sl->shard,
+        .ncolumns = sl->ncolumns,
+    };
+    for (uint32_t i = 0; i < sl->ncolumns; i++)
+        tsm_column_copy(&sl->columns[i], sl->columns[i].field, &b->columns[i].column, &b->columns[i].side);
+    s->before = m->before = b;
+}
+
+static bool has_new_column(const struct tsm_memtable *m, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (m->resolved[i] == (uint32_t)NEW_COLUMN)
+            return true;
+    return false;
+}
+
 static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
                       const struct tsm_memtable_shard *shard, const struct tsm_point *p,
                       const struct tsm_field *fields, struct tsm_memtable_counts *counts)
@@ -345,6 +448,8 @@ static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
     struct tsm_slice *sl = &s->slice;
     if (sl->ncolumns == 0)
         reserve_columns(m, sl, p->nfields);
+    else if (__builtin_expect(tsm_slab_is_held(&m->memory.slab), 0) && has_new_column(m, p->nfields))
+        keep_before(m, s);
     for (uint32_t i = 0; i < p->nfields; i++) {
         uint32_t column = m->resolved[i];
         if (__builtin_expect(column == (uint32_t)NO_COLUMN, 0)) {
@@ -354,7 +459,7 @@ static void add_point(struct tsm_memtable *m, struct tsm_mem_series *s,
         if (__builtin_expect(column == (uint32_t)NEW_COLUMN, 0)) {
             column = find_column(shard, s, fields[i].name, sl->ncolumns - 1); /* twice in this point? */
             if (column == (uint32_t)NO_COLUMN)
-                column = add_column(m, sl,
+                column = add_column(m, s, shard,
                                     tsm_field_types_add(shard->types,
                                                         tsm_key_measurement(tsm_mem_series_key(s)),
                                                         fields[i].name, fields[i].type));
@@ -456,7 +561,7 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
                            tsm_key.p, tsm_type_name(values->type), tsm_type_name(def->type));
     uint32_t column = find_column(shard, s, field, 0);
     if (column == (uint32_t)NO_COLUMN)
-        column = add_column(m, &s->slice, def);
+        column = add_column(m, s, shard, def);
     struct tsm_column *c = &s->slice.columns[column];
     for (size_t i = 0; i < values->n; i++) {
         union tsm_value v = tsm_values_get(values, i);
@@ -469,29 +574,16 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
     return TSM_OK;
 }
 
-/* The columns are cut into blocks, and those that are left are added anew. */
-int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
-                        struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err)
+/* The column is cut into blocks, and what is left of them is added anew. */
+static int remove_range(struct tsm_memtable *m, struct tsm_column *c, int64_t tmin, int64_t tmax,
+                        struct tsm_err *err)
 {
-    struct tsm_str key, field;
-    if (!tsm_key_split(tsm_key, &key, &field))
-        return TSM_OK;
-    struct tsm_mem_series *s = find(m, key, tsm_hash(key));
-    if (!s)
-        return TSM_OK;
-    s = s->same;
-    if (s->slice.shard != shard->index)
-        switch_slice(m, s, shard->index);
-    uint32_t column = find_column(shard, s, field, 0);
-    if (column == (uint32_t)NO_COLUMN)
-        return TSM_OK;
-    struct tsm_column *c = &s->slice.columns[column];
     struct tsm_cutter cutter = {0};
     struct tsm_cut_output out = {0};
     struct tsm_values v = {0};
     int rc = tsm_column_cut(&cutter, c, INT64_MIN, &out, err);
     if (rc == TSM_OK)
-        *c = (struct tsm_column){.field = c->field, .newest = INT64_MIN};
+        *c = (struct tsm_column){.field = c->field, .newest = INT64_MIN, .number = c->number};
     for (size_t i = 0; i < out.n && rc == TSM_OK; i++) {
         const struct tsm_cut_block *b = &out.blocks[i];
         rc = tsm_block_decode(b->bytes ? b->bytes : out.bytes.data + b->offset, b->len, &v, err);
@@ -507,6 +599,160 @@ int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard 
     return rc;
 }
 
+int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
+                        struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err)
+{
+    struct tsm_str key, field;
+    if (!tsm_key_split(tsm_key, &key, &field))
+        return TSM_OK;
+    struct tsm_mem_series *s = find(m, key, tsm_hash(key));
+    if (!s)
+        return TSM_OK;
+    s = s->same;
+    if (s->slice.shard != shard->index)
+        switch_slice(m, s, shard->index);
+    uint32_t column = find_column(shard, s, field, 0);
+    return column == (uint32_t)NO_COLUMN ? TSM_OK
+                                         : remove_range(m, &s->slice.columns[column], tmin, tmax, err);
+}
+
+/* ---- deletes of many series ---- */
+
+static bool has_slice(const struct tsm_mem_series *s, uint32_t shard)
+{
+    if (s->same != s)
+        return false;
+    if (s->slice.shard == shard)
+        return s->slice.ncolumns > 0;
+    uint32_t at = s->all ? seek_slice(s->all, shard) : 0;
+    return s->all && at < s->all->n && s->all->items[at].shard == shard;
+}
+
+static int delete_from_series(struct tsm_memtable *m, struct tsm_mem_series *s, uint32_t shard, int64_t tmin,
+                              int64_t tmax, struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    if (s->slice.shard != shard)
+        switch_slice(m, s, shard);
+    if (tsm_slab_is_held(&m->memory.slab)) {
+        keep_before(m, s);
+        m->columns++; /* who comes now is not meant */
+    }
+    for (uint32_t i = 0; i < s->slice.ncolumns && rc == TSM_OK; i++) {
+        struct tsm_column *c = &s->slice.columns[i];
+        if (tsm_column_is_empty(c) || c->newest < tmin) /* late values are older */
+            continue;
+        int64_t oldest = tsm_column_oldest(c);
+        if (oldest > tmax)
+            continue;
+        if (tmin <= oldest && c->newest <= tmax)
+            *c = (struct tsm_column){.field = c->field, .newest = INT64_MIN, .number = c->number};
+        else
+            rc = remove_range(m, c, tmin, tmax, err);
+    }
+    return rc;
+}
+
+int tsm_memtable_delete(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
+                        bool (*wanted)(void *ctx, struct tsm_str series_key), void *ctx, int64_t tmin,
+                        int64_t tmax, struct tsm_turn *turn, struct tsm_err *err)
+{
+    int rc = TSM_OK;
+    for (size_t i = 0; i <= m->index.mask && rc == TSM_OK; i++) {
+        struct tsm_mem_series *s = (struct tsm_mem_series *)m->index.slots[i].entry;
+        if (!s || !has_slice(s, shard->index) || !wanted(ctx, tsm_mem_series_key(s)))
+            continue;
+        tsm_turn_take(turn);
+        rc = delete_from_series(m, s, shard->index, tmin, tmax, err);
+        tsm_turn_give(turn);
+    }
+    return rc;
+}
+
+void tsm_memtable_retype(struct tsm_memtable *m, uint32_t shard, struct tsm_field_types *types,
+                         struct tsm_turn *turn)
+{
+    if (m->watched && shard < m->nmade)
+        keep_types(m, types);
+    for (size_t i = 0; i <= m->index.mask; i++) {
+        struct tsm_mem_series *s = (struct tsm_mem_series *)m->index.slots[i].entry;
+        if (!s || !has_slice(s, shard))
+            continue;
+        tsm_turn_take(turn);
+        if (s->slice.shard != shard)
+            switch_slice(m, s, shard);
+        struct tsm_slice *sl = &s->slice;
+        uint32_t kept = 0;
+        for (uint32_t k = 0; k < sl->ncolumns; k++) {
+            struct tsm_column *c = &sl->columns[k];
+            if (tsm_column_is_empty(c))
+                continue;
+            c->field = tsm_field_types_add(types, tsm_key_measurement(tsm_mem_series_key(s)), c->field->name,
+                                           c->field->type);
+            sl->columns[kept++] = *c;
+        }
+        sl->ncolumns = kept;
+        tsm_turn_give(turn);
+    }
+}
+
+/* ---- reading beside the writer ---- */
+
+void tsm_memtable_watch(struct tsm_memtable *m)
+{
+    m->watched = true;
+}
+
+struct tsm_mem_series *const *tsm_memtable_made(const struct tsm_memtable *m, uint32_t shard, size_t *n)
+{
+    *n = shard < m->nmade ? m->made[shard].n : 0;
+    return *n ? m->made[shard].series : NULL;
+}
+
+uint32_t tsm_memtable_columns(const struct tsm_memtable *m)
+{
+    return (uint32_t)m->columns;
+}
+
+unsigned tsm_memtable_hold(struct tsm_memtable *m)
+{
+    return tsm_slab_hold(&m->memory.slab);
+}
+
+void tsm_memtable_unhold(struct tsm_memtable *m, unsigned epoch)
+{
+    tsm_slab_unhold(&m->memory.slab, epoch);
+    if (!tsm_slab_is_held(&m->memory.slab))
+        forget_before(m);
+}
+
+const struct tsm_mem_series *tsm_memtable_find(const struct tsm_memtable *m, struct tsm_str series_key,
+                                               uint64_t hash)
+{
+    const struct tsm_mem_series *s = find(m, series_key, hash);
+    return s && s->same == s ? s : NULL;
+}
+
+struct tsm_slice tsm_memtable_slice(const struct tsm_mem_series *s, uint32_t shard)
+{
+    if (s->slice.shard == shard)
+        return s->slice;
+    uint32_t at = s->all ? seek_slice(s->all, shard) : 0;
+    if (s->all && at < s->all->n && s->all->items[at].shard == shard)
+        return s->all->items[at];
+    return (struct tsm_slice){.shard = shard};
+}
+
+const struct tsm_slice_before *tsm_memtable_before(const struct tsm_mem_series *s, uint32_t shard,
+                                                   uint32_t number)
+{
+    const struct tsm_slice_before *found = NULL;
+    for (const struct tsm_slice_before *b = s->before; b; b = b->older)
+        if (b->shard == shard && b->number >= number)
+            found = b;
+    return found;
+}
+
 bool tsm_memtable_empty(const struct tsm_memtable *m)
 {
     return m->points == 0;
@@ -515,7 +761,7 @@ bool tsm_memtable_empty(const struct tsm_memtable *m)
 size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs)
 {
     return tsm_series_index_bytes(&m->index) + tsm_column_memory_bytes(&m->memory) + m->text.bytes +
-           m->slices * FLUSH_BYTES_PER_SLICE + m->columns * FLUSH_BYTES_PER_COLUMN +
+           m->made_bytes + m->slices * FLUSH_BYTES_PER_SLICE + m->columns * FLUSH_BYTES_PER_COLUMN +
            tsm_column_scratch(&m->memory, jobs);
 }
 

@@ -3,6 +3,12 @@
  * field.
  *
  * A memtable is written by one thread. Once it is frozen nobody writes it and any thread may read it.
+ *
+ * Readers beside the writer (store/live.h) and the writer take turns, and it is the callers who see to that. A reader holds the
+ * memtable, and takes copies of columns that stay what they are. Columns are numbered in the order of their making, so
+ * that one can tell which were there at some moment. When a series that is being held gets a column that it did not have, its
+ * others are kept as they were before: a row with that column is seen by nobody who does not know it. So they are before a delete,
+ * for those who have files as they were then.
  */
 #ifndef TSM_STORE_MEMTABLE_H
 #define TSM_STORE_MEMTABLE_H
@@ -10,6 +16,7 @@
 #include "format/line.h"
 #include "store/column.h"
 #include "store/series_index.h"
+#include "store/turn.h"
 
 /* What a memtable has to know about the shard that a point falls into. */
 struct tsm_memtable_shard {
@@ -36,6 +43,21 @@ struct tsm_mem_series {
     struct tsm_mem_series *same; /* the one that holds the columns: for the canonical spelling itself */
     struct tsm_slice slice;      /* of the shard that was written last */
     struct tsm_slices *all;      /* NULL: slice is the only one. Its copy of the current one may be old. */
+    struct tsm_slice_before *before; /* what is kept for readers, the newest first */
+};
+
+/* The columns of a series in a shard before it got one more, or a delete. */
+struct tsm_slice_before {
+    struct tsm_slice_before *older;
+    struct tsm_slice_before *next; /* of any series */
+    struct tsm_mem_series *series;
+    uint32_t number; /* that the next column was to get */
+    uint32_t shard;
+    uint32_t ncolumns;
+    struct {
+        struct tsm_column column;
+        struct tsm_column_side side;
+    } columns[];
 };
 
 /* The series key. */
@@ -47,7 +69,10 @@ static inline struct tsm_str tsm_mem_series_key(const struct tsm_mem_series *s)
 struct tsm_memtable;
 
 struct tsm_memtable *tsm_memtable_new(void);
-void tsm_memtable_free(struct tsm_memtable *m); /* NULL is allowed */
+/* Gives it up; when nobody shares it any more it is freed. NULL is allowed. */
+void tsm_memtable_free(struct tsm_memtable *m);
+struct tsm_memtable *tsm_memtable_share(struct tsm_memtable *m);
+bool tsm_memtable_is_shared(const struct tsm_memtable *m);
 
 enum { TSM_MEMTABLE_GROUP = 32 }; /* points per call: looked up together, to wait for memory once */
 
@@ -80,6 +105,15 @@ int tsm_memtable_add(struct tsm_memtable *m, const struct tsm_memtable_shard *sh
 int tsm_memtable_remove(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
                         struct tsm_str tsm_key, int64_t tmin, int64_t tmax, struct tsm_err *err);
 
+/* Removes the values with tmin <= t <= tmax of all series of the shard that are wanted; takes the turn for each series. */
+int tsm_memtable_delete(struct tsm_memtable *m, const struct tsm_memtable_shard *shard,
+                        bool (*wanted)(void *ctx, struct tsm_str series_key), void *ctx, int64_t tmin,
+                        int64_t tmax, struct tsm_turn *turn, struct tsm_err *err);
+/* Types have been forgotten: the columns of the shard that have values add theirs to `types`, and refer to that from now on; those
+ * without are gone. */
+void tsm_memtable_retype(struct tsm_memtable *m, uint32_t shard, struct tsm_field_types *types,
+                         struct tsm_turn *turn);
+
 bool tsm_memtable_empty(const struct tsm_memtable *m);
 /* Memory held, and what a flush of it with so many threads takes in addition. */
 size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs);
@@ -87,5 +121,27 @@ size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs);
 /* Calls each for every series (its canonical spelling), in no order. */
 void tsm_memtable_each(const struct tsm_memtable *m, void (*each)(void *ctx, const struct tsm_mem_series *s),
                        void *ctx);
+
+/* ---- reading beside the writer, in turn with it ---- */
+
+/* From now on it is noted which series get columns, and the types of shards, which are made by tsm_field_types_new() then, are shared, so that
+ * the names of fields stay as long as the memtable. To be called on an empty one. */
+void tsm_memtable_watch(struct tsm_memtable *m);
+/* The series that have got columns in the shard, in that order, perhaps several times; a series that gets one more may also be
+ * the last one once more without another entry. */
+struct tsm_mem_series *const *tsm_memtable_made(const struct tsm_memtable *m, uint32_t shard, size_t *n);
+/* The number that the next column gets. */
+uint32_t tsm_memtable_columns(const struct tsm_memtable *m);
+unsigned tsm_memtable_hold(struct tsm_memtable *m);
+void tsm_memtable_unhold(struct tsm_memtable *m, unsigned epoch);
+/* The series of that key, or NULL. */
+const struct tsm_mem_series *tsm_memtable_find(const struct tsm_memtable *m, struct tsm_str series_key,
+                                               uint64_t hash);
+/* Its columns in a shard; ncolumns 0: none. */
+struct tsm_slice tsm_memtable_slice(const struct tsm_mem_series *s, uint32_t shard);
+/* What it had in the shard when the next column was to get this number, if it has got one since; NULL: as above, or, where columns have
+ * this number or a larger one, nothing. */
+const struct tsm_slice_before *tsm_memtable_before(const struct tsm_mem_series *s, uint32_t shard,
+                                                   uint32_t number);
 
 #endif

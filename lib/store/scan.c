@@ -1,8 +1,8 @@
 /*
  * store/scan.c: merging the blocks of one key in time order.
  *
- * Every file that has the key, and the log, is a cursor. A cursor stands before an entry of the index whose
- * block is not decoded yet, or inside a decoded one; its head is the first time that it may still give. The
+ * Every file that has the key, and the log, is a cursor, and so are the two parts of a column in memory. A cursor stands before an
+ * entry of the index whose block is not decoded yet, or inside a decoded one; its head is the first time that it may still give. The
  * merge looks at the cursor with the smallest head:
  *
  *   - its block is not decoded and ends before the heads of all others: the block stands alone ("whole");
@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "codec/block.h"
+#include "store/live.h"
 #include "store/log.h"
 #include "base/banned.h"
 
@@ -25,7 +26,10 @@ enum {
 };
 
 struct cursor {
-    const struct tsm_reader *r; /* NULL: the log */
+    const struct tsm_reader *r;      /* NULL: the log or memory */
+    const struct tsm_column *memory; /* whose ordered part this is: its blocks, then its tail */
+    const struct tsm_encoded **blocks;
+    size_t capblocks;
     uint32_t file, key;
     size_t entry, entries; /* the entry that e is, and their number */
     struct tsm_entry e;
@@ -68,8 +72,10 @@ void tsm_scan_free(struct tsm_scan *sc)
 {
     if (!sc)
         return;
-    for (size_t i = 0; i < sc->capcursors; i++)
+    for (size_t i = 0; i < sc->capcursors; i++) {
         tsm_values_release(&sc->cursors[i].own);
+        tsm_free(sc->cursors[i].blocks);
+    }
     tsm_free(sc->cursors);
     tsm_free(sc->active);
     tsm_values_release(&sc->out);
@@ -84,6 +90,16 @@ static size_t upper_bound(const struct tsm_values *c, int64_t t)
     return t == INT64_MAX ? c->n : tsm_values_lower_bound(c, t + 1);
 }
 
+static int64_t min_time(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max_time(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 void tsm_key_range(const struct tsm_shard *s, size_t key, int64_t *tmin, int64_t *tmax)
 {
     struct tsm_place single;
@@ -93,6 +109,8 @@ void tsm_key_range(const struct tsm_shard *s, size_t key, int64_t *tmin, int64_t
     *tmax = INT64_MIN;
     for (size_t i = 0; i < n; i++) {
         int64_t from, to;
+        if (p[i].file == s->nfiles && s->live)
+            continue;
         if (p[i].file == s->nfiles) {
             const struct tsm_values *v = &s->log->items[p[i].position].values;
             from = v->t[0];
@@ -102,11 +120,24 @@ void tsm_key_range(const struct tsm_shard *s, size_t key, int64_t *tmin, int64_t
             from = tsm_reader_entry(r, p[i].position, 0).tmin;
             to = tsm_reader_entry(r, p[i].position, tsm_reader_entries(r, p[i].position) - 1).tmax;
         }
-        if (from < *tmin)
-            *tmin = from;
-        if (to > *tmax)
-            *tmax = to;
+        *tmin = min_time(*tmin, from);
+        *tmax = max_time(*tmax, to);
     }
+    const struct tsm_key_view *v = s->live ? tsm_live_view(s, key) : NULL;
+    for (size_t i = 0; v && i < v->n; i++) {
+        *tmin = min_time(*tmin, tsm_column_oldest(v->columns[i]));
+        *tmax = max_time(*tmax, v->columns[i]->newest);
+    }
+}
+
+static size_t count_blocks_in_memory(const struct tsm_column *c, int64_t tmin, int64_t tmax)
+{
+    size_t blocks = c->n && c->first <= tmax && c->newest >= tmin;
+    for (const struct tsm_encoded *b = c->blocks; b && b->tmax >= tmin; b = b->older)
+        blocks += b->tmin <= tmax;
+    if (c->side && c->side->n && c->side->oldest <= tmax)
+        blocks += (c->side->n + TSM_BLOCK_POINTS - 1) / TSM_BLOCK_POINTS;
+    return blocks;
 }
 
 size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax)
@@ -115,6 +146,8 @@ size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64
     size_t n, blocks = 0;
     const struct tsm_place *p = tsm_shard_places(s, key, &single, &n);
     for (size_t i = 0; i < n && tmin <= tmax; i++) {
+        if (p[i].file == s->nfiles && s->live)
+            continue;
         if (p[i].file == s->nfiles) {
             const struct tsm_values *v = &s->log->items[p[i].position].values;
             size_t values = upper_bound(v, tmax) - tsm_values_lower_bound(v, tmin);
@@ -129,6 +162,9 @@ size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64
             to++;
         blocks += to - from;
     }
+    const struct tsm_key_view *v = s->live && tmin <= tmax ? tsm_live_view(s, key) : NULL;
+    for (size_t i = 0; v && i < v->n; i++)
+        blocks += count_blocks_in_memory(v->columns[i], tmin, tmax);
     return blocks;
 }
 
@@ -176,6 +212,8 @@ void tsm_key_cost(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t t
  * wants of it, as a whole. */
 static bool is_dead(const struct tsm_scan *sc, struct cursor *c)
 {
+    if (c->dead_from == c->dead_to)
+        return false;
     const struct tsm_tombstone *t = c->r->tombstones.items;
     while (c->dead_from < c->dead_to && t[c->dead_from].tmax < c->e.tmin)
         c->dead_from++;
@@ -200,12 +238,20 @@ static void count_dead(struct tsm_scan *sc, const struct cursor *c)
         sc->figures.deleted += n;
 }
 
+/* The times of an entry in memory: those of a block, or of the tail behind them. */
+static struct tsm_entry entry_in_memory(const struct cursor *c, size_t entry)
+{
+    if (entry + 1 == c->entries && c->memory->n)
+        return (struct tsm_entry){.tmin = c->memory->first, .tmax = c->memory->newest};
+    return (struct tsm_entry){.tmin = c->blocks[entry]->tmin, .tmax = c->blocks[entry]->tmax};
+}
+
 /* Goes to the first entry from `entry` on that has something for the scan; false when there is none. */
 static bool go_to(struct tsm_scan *sc, struct cursor *c, size_t entry)
 {
     c->decoded = false;
     for (c->entry = entry; c->entry < c->entries; c->entry++) {
-        c->e = tsm_reader_entry(c->r, c->key, c->entry);
+        c->e = c->r ? tsm_reader_entry(c->r, c->key, c->entry) : entry_in_memory(c, c->entry);
         if (c->e.tmin > sc->tmax)
             return false;
         if (!is_dead(sc, c)) {
@@ -236,6 +282,7 @@ static bool open_cursor(struct tsm_scan *sc, struct cursor *c, struct tsm_place 
     const struct tsm_shard *s = sc->shard;
     c->file = p.file;
     c->key = p.position;
+    c->memory = NULL;
     if (p.file == s->nfiles) {
         c->r = NULL;
         c->decoded = true;
@@ -254,6 +301,38 @@ static bool open_cursor(struct tsm_scan *sc, struct cursor *c, struct tsm_place 
     return go_to(sc, c, entry);
 }
 
+/* The ordered part of a column in memory. */
+static bool open_ordered(struct tsm_scan *sc, struct cursor *c, const struct tsm_column *memory)
+{
+    size_t n = 0;
+    for (const struct tsm_encoded *b = memory->blocks; b && b->tmax >= sc->tmin; b = b->older) {
+        TSM_GROW(c->blocks, n + 1, c->capblocks);
+        c->blocks[n++] = b;
+    }
+    for (size_t i = 0; i < n / 2; i++) {
+        const struct tsm_encoded *b = c->blocks[i];
+        c->blocks[i] = c->blocks[n - 1 - i];
+        c->blocks[n - 1 - i] = b;
+    }
+    c->r = NULL;
+    c->memory = memory;
+    c->entries = n + (memory->n > 0 && memory->newest >= sc->tmin);
+    c->dead_from = c->dead_to = 0;
+    return go_to(sc, c, 0);
+}
+
+/* Its late part. */
+static bool open_late(struct tsm_scan *sc, struct cursor *c, const struct tsm_column *memory)
+{
+    c->r = NULL;
+    c->memory = NULL;
+    c->decoded = true;
+    c->entry = c->entries = 0;
+    tsm_column_late(memory, &c->own);
+    c->column = &c->own;
+    return set_rest(c, tsm_values_lower_bound(c->column, sc->tmin), upper_bound(c->column, sc->tmax));
+}
+
 static void close_cursor(struct tsm_scan *sc, struct cursor *c)
 {
     size_t i = 0;
@@ -268,6 +347,18 @@ static void next_block(struct tsm_scan *sc, struct cursor *c)
 {
     if (!go_to(sc, c, c->entry + 1))
         close_cursor(sc, c);
+}
+
+/* Reads the entry in memory that the cursor stands before. */
+static int read_memory(const struct tsm_scan *sc, struct cursor *c, struct tsm_err *err)
+{
+    if (c->entry + 1 == c->entries && c->memory->n) {
+        tsm_column_tail(c->memory, &c->own);
+        return TSM_OK;
+    }
+    const struct tsm_encoded *b = c->blocks[c->entry];
+    return sc->times_only ? tsm_block_decode_times(b->bytes, b->len, &c->own, err)
+                          : tsm_block_decode(b->bytes, b->len, &c->own, err);
 }
 
 static int read_times(struct cursor *c, struct tsm_err *err)
@@ -297,10 +388,12 @@ static int pass(struct tsm_scan *sc, const struct cursor *c, const struct tsm_er
  * left of it, or it is damaged and passed over, *empty is set; the caller goes on to the next block. */
 static int decode(struct tsm_scan *sc, struct cursor *c, bool *empty, struct tsm_err *err)
 {
-    int rc = sc->times_only ? read_times(c, err) : tsm_reader_decode(c->r, c->key, &c->e, &c->own, err);
     *empty = true;
+    int rc = !c->r            ? read_memory(sc, c, err)
+             : sc->times_only ? read_times(c, err)
+                              : tsm_reader_decode(c->r, c->key, &c->e, &c->own, err);
     if (rc)
-        return pass(sc, c, err);
+        return c->r ? pass(sc, c, err) : rc;
     sc->figures.merged++;
     sc->figures.merged_bytes += c->e.size;
     if (is_hurt(c)) {
@@ -323,7 +416,7 @@ static void move_to(struct tsm_scan *sc, struct cursor *c, size_t i)
 {
     if (set_rest(c, i, c->n))
         return;
-    if (c->r)
+    if (c->entries)
         next_block(sc, c);
     else
         close_cursor(sc, c);
@@ -429,16 +522,24 @@ static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, in
     sc->encoded = encoded;
     sc->pending.c = NULL;
     sc->nactive = 0;
-    if (n > sc->capcursors) {
-        size_t cap = n > 2 * sc->capcursors ? n : 2 * sc->capcursors;
+    const struct tsm_key_view *v = s->live && tmin <= tmax ? tsm_live_view(s, key) : NULL;
+    size_t want = n + (v ? 2 * v->n : 0), used = 0;
+    if (want > sc->capcursors) {
+        size_t cap = want > 2 * sc->capcursors ? want : 2 * sc->capcursors;
         sc->cursors = tsm_realloc_array(sc->cursors, cap, sizeof *sc->cursors);
         sc->active = tsm_realloc_array(sc->active, cap, sizeof *sc->active);
         memset(sc->cursors + sc->capcursors, 0, (cap - sc->capcursors) * sizeof *sc->cursors);
         sc->capcursors = cap;
     }
     for (size_t i = 0; i < n && tmin <= tmax; i++)
-        if (open_cursor(sc, &sc->cursors[i], p[i]))
-            sc->active[sc->nactive++] = &sc->cursors[i];
+        if (!(s->live && p[i].file == s->nfiles) && open_cursor(sc, &sc->cursors[used++], p[i]))
+            sc->active[sc->nactive++] = &sc->cursors[used - 1];
+    for (size_t i = 0; v && i < v->n; i++) {
+        if (open_ordered(sc, &sc->cursors[used++], v->columns[i]))
+            sc->active[sc->nactive++] = &sc->cursors[used - 1];
+        if (v->columns[i]->side && open_late(sc, &sc->cursors[used++], v->columns[i]))
+            sc->active[sc->nactive++] = &sc->cursors[used - 1];
+    }
 }
 
 int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax,
@@ -494,7 +595,7 @@ static void collect_run(struct tsm_values *out, const struct tsm_values *c, size
  * empty when nothing is left of it. */
 static int take_block(struct tsm_scan *sc, struct cursor *c, struct tsm_piece *piece, struct tsm_err *err)
 {
-    if (sc->encoded && !is_hurt(c)) {
+    if (sc->encoded && c->r && !is_hurt(c)) {
         piece->file = c->r;
         piece->key = c->key;
         piece->entry = c->e;
@@ -577,6 +678,11 @@ static int count_block(struct tsm_scan *sc, struct cursor *c, size_t *n, struct 
         if (rc == TSM_OK && !empty)
             *n = c->n - c->i;
         return rc;
+    }
+    if (!c->r) {
+        bool tail = c->entry + 1 == c->entries && c->memory->n;
+        *n = tail ? c->memory->n : c->blocks[c->entry]->n;
+        return TSM_OK;
     }
     int rc = tsm_reader_block(c->r, &c->e, &p, &len, err);
     if (rc == TSM_OK) {

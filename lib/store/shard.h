@@ -12,7 +12,7 @@
 #include "format/tsm_reader.h"
 #include "store/damage.h"
 
-/* Where a key is: a file (or nfiles: the log) and the key's position there. */
+/* Where a key is: a file (or nfiles: the log, or the keys that only memory has) and the key's position there. */
 struct tsm_place {
     uint32_t file, position;
 };
@@ -27,7 +27,8 @@ struct tsm_shard {
     int64_t start, end;        /* [start, end) of its group, set by the opener; everything until then */
     struct tsm_reader **files; /* ascending by name: a later one wins */
     size_t nfiles;
-    struct tsm_log *log; /* values from the logs, which win over all files; NULL: none */
+    struct tsm_log *log;   /* values from the logs, which win over all files; NULL: none */
+    struct tsm_live *live; /* values that an engine has in memory, which win over all files; NULL: none */
     size_t nkeys;
     struct tsm_place *places; /* of key i: [first[i], first[i + 1]), ascending by file; NULL: key i is … */
     uint32_t *first;          /* … key i of the only file */

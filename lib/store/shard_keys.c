@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "format/series_key.h"
+#include "store/live.h"
 #include "store/log.h"
 #include "base/banned.h"
 
@@ -31,13 +32,16 @@ struct merge {
 
 static struct tsm_str key_at(const struct tsm_shard *s, uint32_t file, uint32_t position)
 {
-    return file == s->nfiles ? s->log->items[position].key : tsm_reader_key(s->files[file], position);
+    if (file < s->nfiles)
+        return tsm_reader_key(s->files[file], position);
+    return s->live ? s->live->extras[position].key : s->log->items[position].key;
 }
 
 static enum tsm_type type_at(const struct tsm_shard *s, uint32_t file, uint32_t position)
 {
-    return file == s->nfiles ? s->log->items[position].values.type
-                             : tsm_reader_type(s->files[file], position);
+    if (file < s->nfiles)
+        return tsm_reader_type(s->files[file], position);
+    return s->live ? s->live->extras[position].type : s->log->items[position].values.type;
 }
 
 /* Whether tombstones leave nothing of the source's key. Keys come in ascending order. */

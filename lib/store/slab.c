@@ -15,7 +15,12 @@ struct tsm_slab_page {
     size_t size;
 };
 
-/* What a piece that was given back holds. */
+struct tsm_slab_kept_piece {
+    void *p;
+    unsigned class;
+};
+
+/* What a piece that is free holds. */
 struct tsm_slab_piece {
     struct tsm_slab_piece *next;
 };
@@ -41,6 +46,13 @@ static uint8_t *new_page(struct tsm_slab *s, size_t size)
     return (uint8_t *)(page + 1) + (-start & (TSM_SLAB_MIN - 1));
 }
 
+static void make_free(struct tsm_slab *s, void *p, unsigned class)
+{
+    struct tsm_slab_piece *piece = p;
+    piece->next = s->free[class];
+    s->free[class] = piece;
+}
+
 void *tsm_slab_alloc(struct tsm_slab *s, unsigned class)
 {
     struct tsm_slab_piece *piece = s->free[class];
@@ -56,7 +68,7 @@ void *tsm_slab_alloc(struct tsm_slab *s, unsigned class)
             unsigned c = LARGEST_CUT_CLASS;
             while (((size_t)TSM_SLAB_MIN << c) > (size_t)(s->end - s->next))
                 c--;
-            tsm_slab_free(s, s->next, c);
+            make_free(s, s->next, c);
             s->next += (size_t)TSM_SLAB_MIN << c;
         }
         size_t page = s->bytes < FIRST_PAGE ? FIRST_PAGE : s->bytes > LARGEST_PAGE ? LARGEST_PAGE : s->bytes;
@@ -71,9 +83,40 @@ void *tsm_slab_alloc(struct tsm_slab *s, unsigned class)
 
 void tsm_slab_free(struct tsm_slab *s, void *p, unsigned class)
 {
-    struct tsm_slab_piece *piece = p;
-    piece->next = s->free[class];
-    s->free[class] = piece;
+    struct tsm_slab_kept *kept = &s->kept[s->epoch];
+    if (__builtin_expect(!tsm_slab_is_held(s), 1)) {
+        make_free(s, p, class);
+        return;
+    }
+    size_t before = kept->cap;
+    TSM_GROW(kept->items, kept->n + 1, kept->cap);
+    s->bytes += (kept->cap - before) * sizeof *kept->items;
+    kept->items[kept->n++] = (struct tsm_slab_kept_piece){p, class};
+}
+
+static void free_kept(struct tsm_slab *s, struct tsm_slab_kept *kept)
+{
+    for (size_t i = 0; i < kept->n; i++)
+        make_free(s, kept->items[i].p, kept->items[i].class);
+    kept->n = 0;
+}
+
+unsigned tsm_slab_hold(struct tsm_slab *s)
+{
+    s->kept[s->epoch].holders++;
+    return s->epoch;
+}
+
+void tsm_slab_unhold(struct tsm_slab *s, unsigned epoch)
+{
+    s->kept[epoch].holders--;
+    unsigned other = 1 - s->epoch;
+    if (s->kept[other].holders)
+        return;
+    free_kept(s, &s->kept[other]);
+    if (!s->kept[s->epoch].holders)
+        free_kept(s, &s->kept[s->epoch]);
+    s->epoch = other;
 }
 
 void tsm_slab_release(struct tsm_slab *s)
@@ -84,5 +127,7 @@ void tsm_slab_release(struct tsm_slab *s)
         tsm_free(page);
         page = next;
     }
+    tsm_free(s->kept[0].items);
+    tsm_free(s->kept[1].items);
     *s = (struct tsm_slab){0};
 }
