@@ -98,7 +98,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 
 # ---- Debian packages ----------------------------------------------------------------------------
 DEBIAN_BUILD = gcc libc6-dev zlib1g-dev libsnappy-dev liblz4-dev libxxhash-dev libpcre2-dev libyaml-dev libraft-dev \
-	libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libmsgpack-dev libjwt-dev libcrypt-dev
+	libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libmsgpack-dev libjwt-dev libcrypt-dev tzdata
 DEBIAN_TEST = $(DEBIAN_BUILD) clang libclang-rt-14-dev libcmocka-dev bats jq curl gzip lz4 influxdb influxdb-client \
 	python3 procps openssl python3-influxdb python3-msgpack prometheus $(DEBIAN_NPM)
 DEBIAN_LINT = $(DEBIAN_BUILD) clang-format cppcheck shellcheck groff-base binutils git

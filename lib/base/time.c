@@ -140,6 +140,23 @@ size_t tsm_format_rfc3339_seconds(char *p, int64_t seconds)
     return (size_t)(q - p);
 }
 
+size_t tsm_format_offset(char *p, int32_t offset)
+{
+    if (offset == 0) {
+        *p = 'Z';
+        return 1;
+    }
+    int32_t minutes = offset / 60; /* as Go, which leaves the seconds out */
+    unsigned m = (unsigned)(minutes < 0 ? -minutes : minutes);
+    p[0] = minutes < 0 ? '-' : '+';
+    p[1] = (char)('0' + m / 600 % 10);
+    p[2] = (char)('0' + m / 60 % 10);
+    p[3] = ':';
+    p[4] = (char)('0' + m % 60 / 10);
+    p[5] = (char)('0' + m % 10);
+    return 6;
+}
+
 size_t tsm_format_rfc3339(char *p, int64_t t)
 {
     int64_t seconds = t / TSM_SEC, nanos = t % TSM_SEC;
@@ -228,10 +245,11 @@ static bool take_zone(struct cursor *c, int64_t *seconds)
     return true;
 }
 
-bool tsm_parse_instant(struct tsm_str s, int64_t *seconds, int64_t *nanos)
+bool tsm_parse_instant(const struct tsm_zone *zone, struct tsm_str s, int64_t *seconds, int64_t *nanos)
 {
     struct cursor c = {s.p, s.p + s.n};
-    int64_t days, second = 0, zone = 0;
+    int64_t days, second = 0, offset = 0;
+    bool local = true;
     *nanos = 0;
     if (!take_date(&c, &days))
         return false;
@@ -241,17 +259,25 @@ bool tsm_parse_instant(struct tsm_str s, int64_t *seconds, int64_t *nanos)
         if (!take_clock(&c, &second, nanos))
             return false;
     } else if (take(&c, 'T')) {
-        if (!take_clock(&c, &second, nanos) || !take_zone(&c, &zone))
+        if (!take_clock(&c, &second, nanos) || !take_zone(&c, &offset))
             return false;
+        local = false;
     }
-    *seconds = days * DAY_SECONDS + second - zone;
+    *seconds = days * DAY_SECONDS + second - offset;
+    if (local && zone)
+        *seconds = tsm_zone_to_utc(zone, *seconds);
     return c.p == c.end;
 }
 
 bool tsm_parse_time(struct tsm_str s, int64_t *t)
 {
+    return tsm_parse_time_in(NULL, s, t);
+}
+
+bool tsm_parse_time_in(const struct tsm_zone *zone, struct tsm_str s, int64_t *t)
+{
     int64_t whole, nanos;
-    if (!tsm_parse_instant(s, &whole, &nanos))
+    if (!tsm_parse_instant(zone, s, &whole, &nanos))
         return false;
     /* Before 1970 whole * 10^9 may be below the range although the sum is within. */
     if (whole < 0 && nanos > 0) {

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/zone.h"
 
 #define TSM_TIME_MIN (INT64_MIN + 2) /* the smallest and largest time that InfluxDB stores */
 #define TSM_TIME_MAX (INT64_MAX - 1)
@@ -34,13 +35,17 @@ enum { TSM_TIME_TEXT_MAX = 40 };
 size_t tsm_format_rfc3339(char *p, int64_t t);
 /* The same for seconds since 1970, without a fraction and for every year from 0 to 9999. */
 size_t tsm_format_rfc3339_seconds(char *p, int64_t seconds);
+/* An offset from UTC in seconds as RFC 3339 has it behind a time: Z, +05:30. */
+size_t tsm_format_offset(char *p, int32_t offset);
 
 /* Reads RFC 3339 and InfluxQL's time strings: "2006-01-02", "2006-01-02 15:04:05.999999999",
  * "2006-01-02T15:04:05Z" with or without an offset. False when s is none of these or out of range. */
 bool tsm_parse_time(struct tsm_str s, int64_t *t);
+/* What has no offset of its own is in the zone (NULL: UTC). */
+bool tsm_parse_time_in(const struct tsm_zone *zone, struct tsm_str s, int64_t *t);
 /* The same for every year from 0 to 9999: seconds since 1970, rounded down, and the nanoseconds after
  * them. */
-bool tsm_parse_instant(struct tsm_str s, int64_t *seconds, int64_t *nanos);
+bool tsm_parse_instant(const struct tsm_zone *zone, struct tsm_str s, int64_t *seconds, int64_t *nanos);
 
 /* InfluxQL durations: a sum of numbers with units ns, u, µ, us, ms, s, m, h, d, w ("1h30m"); INF is not
  * accepted. False on a syntax error or overflow. */

@@ -330,6 +330,8 @@ static bool fill_streams(struct ordering *o, size_t from, size_t to, unsigned so
     const struct tsm_agg_wave *w = o->w;
     const struct tsm_compiled *c = w->a->r->c;
     int64_t lo = INT64_MAX, hi = INT64_MIN, step = c->interval ? c->interval : 1;
+    if (c->stmt->location && step > TSM_SEC)
+        step = TSM_SEC; /* intervals differ in length by whole seconds */
     for (size_t m = from; m < to; m++) {
         const struct tsm_agg_level *l = &w->levels[m * w->a->ncalls + o->call];
         for (size_t i = 0; i < l->n; i++) {

@@ -9,6 +9,9 @@ void tsm_ast_release(struct tsm_ast *ast)
     for (size_t i = 0; i < ast->nregexes; i++)
         tsm_regex_free(ast->regexes[i]);
     tsm_free(ast->regexes);
+    for (size_t i = 0; i < ast->nzones; i++)
+        tsm_zone_free(ast->zones[i]);
+    tsm_free(ast->zones);
     tsm_arena_release(&ast->arena);
     *ast = (struct tsm_ast){0};
 }

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/zone.h"
 #include "query/lexer.h"
 #include "query/regex.h"
 
@@ -110,7 +111,8 @@ struct tsm_select {
     bool ordered, descending;               /* ORDER BY time [DESC] */
     bool order_named;                       /* "time" was written */
     int64_t limit, offset, slimit, soffset; /* 0: not given */
-    struct tsm_str zone;                    /* tz('…'), empty: UTC */
+    struct tsm_str zone;                    /* tz('…'), empty: not given */
+    const struct tsm_zone *location;        /* NULL: UTC */
     bool raw;                               /* no call in any field */
 };
 
@@ -248,6 +250,8 @@ struct tsm_ast {
     size_t nstatements;
     struct tsm_regex **regexes; /* all that the tree refers to */
     size_t nregexes, capregexes;
+    struct tsm_zone **zones; /* likewise */
+    size_t nzones, capzones;
 };
 
 void tsm_ast_release(struct tsm_ast *ast);

@@ -43,7 +43,7 @@ static int compile_offset(struct tsm_compiler *k, const struct tsm_expr *e)
     } else if (e->kind == TSM_EXPR_TIME) {
         t = e->u.integer;
     } else if (e->kind == TSM_EXPR_STRING && tsm_looks_like_time(e->u.string)) {
-        if (!tsm_parse_time(e->u.string, &t))
+        if (!tsm_parse_time_in(c->stmt->location, e->u.string, &t))
             return FAIL(k, "invalid timestamp string");
         /* influxd takes it here and refuses it later */
         return FAIL(k, "invalid time dimension offset: %s", tsm_compile_text(k, e));
@@ -102,7 +102,8 @@ static int preprocess(struct tsm_compiler *k)
 {
     struct tsm_compiled *c = k->c;
     struct tsm_time_range range;
-    int code = tsm_condition_split(c->arena, c->stmt->condition, k->now, &c->condition, &range, k->err);
+    int code = tsm_condition_split(c->arena, c->stmt->condition, k->now, c->stmt->location, &c->condition,
+                                   &range, k->err);
     if (!code)
         code = tsm_compile_condition(k, c->condition);
     if (!code)
@@ -280,8 +281,6 @@ int tsm_compile(struct tsm_arena *a, const struct tsm_select *s, int64_t now, st
         c->fill = TSM_FILL_NONE; /* there is nothing to write for them */
     if (s->target)
         return FAIL(&k, "SELECT INTO is not supported yet");
-    if (s->zone.n && !tsm_str_eq(s->zone, TSM_STR("UTC")))
-        return FAIL(&k, "tz() is not supported yet");
     for (size_t i = 0; i < s->nsources; i++)
         if (s->sources[i].subquery)
             return FAIL(&k, "a subquery is not supported yet");

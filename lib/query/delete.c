@@ -312,7 +312,7 @@ static int prepare(struct deletion *d, const struct tsm_statement *st)
     if (st->kind == TSM_STATEMENT_DROP_SERIES && has_time(condition))
         return tsm_err_set(d->err, TSM_EQUERY, "DROP SERIES doesn't support time in WHERE clause");
     if (condition) {
-        int rc = tsm_condition_split(&d->arena, condition, d->change->now, &d->condition, &range, d->err);
+        int rc = tsm_condition_split(&d->arena, condition, d->change->now, NULL, &d->condition, &range, d->err);
         if (rc != TSM_OK)
             return rc;
         tsm_expr_walk(d->condition, note_name, d);

@@ -25,7 +25,8 @@ struct tsm_series_head tsm_group_head(const struct tsm_run *r, const struct tsm_
                                     .tags = g->tags,
                                     .ntags = r->plan->ndimensions,
                                     .columns = r->shape->heads,
-                                    .ncolumns = r->shape->ncolumns};
+                                    .ncolumns = r->shape->ncolumns,
+                                    .zone = r->c->stmt->location};
 }
 
 /* ---- output ------------------------------------------------------------------------------------ */

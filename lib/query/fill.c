@@ -55,6 +55,7 @@ void tsm_fill_begin_points(struct tsm_fill_stream *s, const struct tsm_run *r,
         else
             s->last = TSM_TIME_MIN; /* nothing after the last one */
     }
+    s->zone_offset = tsm_zone_offset(c->stmt->location, s->window);
 }
 
 void tsm_fill_begin(struct tsm_fill_stream *s, const struct tsm_run *r, const struct tsm_agg_call *call,
@@ -118,6 +119,21 @@ static void fill_in(struct tsm_fill_stream *s, struct tsm_fill_row *row)
     }
 }
 
+/* On to the next expected interval. */
+static void step(struct tsm_fill_stream *s)
+{
+    const struct tsm_compiled *c = s->r->c;
+    if (__builtin_add_overflow(s->window, c->descending ? -c->interval : c->interval, &s->window))
+        s->window = c->descending ? INT64_MIN : INT64_MAX;
+    const struct tsm_zone *zone = c->stmt->location;
+    if (!zone || s->window == INT64_MIN)
+        return;
+    int64_t offset = tsm_zone_offset(zone, s->window - 1), shift = s->zone_offset - offset;
+    if (shift != 0 && (shift < 0 ? -shift : shift) < c->interval)
+        s->window += shift;
+    s->zone_offset = offset;
+}
+
 static bool next_filled(struct tsm_fill_stream *s, struct tsm_fill_row *row)
 {
     bool down = s->r->c->descending, more = s->at < s->in->n;
@@ -128,9 +144,7 @@ static bool next_filled(struct tsm_fill_stream *s, struct tsm_fill_row *row)
         bool missing = !more || (down ? s->in->t[s->at] < s->window : s->in->t[s->at] > s->window);
         if (missing)
             fill_in(s, row);
-        int64_t step = s->r->c->interval;
-        if (__builtin_add_overflow(s->window, down ? -step : step, &s->window))
-            s->window = down ? INT64_MIN : INT64_MAX;
+        step(s);
         if (missing)
             return true;
     } else if (!more) {

@@ -16,6 +16,7 @@ struct tsm_fill_stream {
     enum tsm_fill fill;
     const struct tsm_expr *value; /* fill(number); NULL: 0 */
     int64_t window, last;         /* the next expected interval, the last one */
+    int64_t zone_offset;          /* of the statement's zone around there */
     bool done;
     bool has_previous;
     int64_t previous_t;

@@ -1,6 +1,7 @@
 /* query/parser_select.c: SELECT, and the clauses that other statements share with it. */
 #include "base/alloc.h"
 #include "query/parser_impl.h"
+#include "sys/zone_file.h"
 
 #include "base/banned.h"
 
@@ -188,7 +189,21 @@ static int parse_zone(struct tsm_parser *p, struct tsm_select *s)
     e = e->u.call.args[0];
     if (e->kind != TSM_EXPR_STRING)
         return tsm_parser_error(p, "expected string argument in tz()");
-    s->zone = e->u.string;
+    struct tsm_zone *zone;
+    if (tsm_zone_load(&tsm_fs_posix, e->u.string, &zone)) {
+        struct tsm_buf text = {0};
+        tsm_buf_puts(&text, "unable to find time zone ");
+        tsm_buf_str(&text, e->u.string);
+        int code = tsm_parser_error(p, "%s", tsm_buf_cstr(&text));
+        tsm_buf_release(&text);
+        return code;
+    }
+    s->zone = e->u.string.n ? e->u.string : TSM_STR("UTC");
+    s->location = zone;
+    if (zone) {
+        TSM_GROW(p->ast->zones, p->ast->nzones + 1, p->ast->capzones);
+        p->ast->zones[p->ast->nzones++] = zone;
+    }
     return TSM_OK;
 }
 

@@ -67,9 +67,17 @@ bool tsm_looks_like_time(struct tsm_str s)
     return s.n == sizeof shape - 1 || s.p[sizeof shape - 1] != '\n';
 }
 
-static bool as_time(const struct tsm_expr *e, int64_t *t)
+/* What folding goes by. */
+struct folder {
+    struct tsm_arena *a;
+    const int64_t *now;          /* NULL: now() stays a call */
+    const struct tsm_zone *zone; /* of times in quotes */
+};
+
+static bool as_time(const struct folder *k, const struct tsm_expr *e, int64_t *t)
 {
-    return e->kind == TSM_EXPR_STRING && tsm_looks_like_time(e->u.string) && tsm_parse_time(e->u.string, t);
+    return e->kind == TSM_EXPR_STRING && tsm_looks_like_time(e->u.string) &&
+           tsm_parse_time_in(k->zone, e->u.string, t);
 }
 
 /* Additions wrap, as in Go. */
@@ -111,194 +119,196 @@ static struct tsm_expr *compare(struct tsm_arena *a, enum tsm_token op, int sign
 
 #define SIGN(x, y) (((x) > (y)) - ((x) < (y)))
 
-static struct tsm_expr *fold_boolean(struct tsm_arena *a, enum tsm_token op, bool l, const struct tsm_expr *r)
+static struct tsm_expr *fold_boolean(const struct folder *k, enum tsm_token op, bool l,
+                                     const struct tsm_expr *r)
 {
     if (r->kind == TSM_EXPR_NIL)
-        return make_bool(a, false);
+        return make_bool(k->a, false);
     if (r->kind != TSM_EXPR_BOOLEAN)
         return NULL;
     switch (op) {
     case TSM_TOK_EQ:
-        return make_bool(a, l == r->u.boolean);
+        return make_bool(k->a, l == r->u.boolean);
     case TSM_TOK_NEQ:
     case TSM_TOK_BITWISE_XOR:
-        return make_bool(a, l != r->u.boolean);
+        return make_bool(k->a, l != r->u.boolean);
     case TSM_TOK_AND:
     case TSM_TOK_BITWISE_AND:
-        return make_bool(a, l && r->u.boolean);
+        return make_bool(k->a, l && r->u.boolean);
     case TSM_TOK_OR:
     case TSM_TOK_BITWISE_OR:
-        return make_bool(a, l || r->u.boolean);
+        return make_bool(k->a, l || r->u.boolean);
     default:
         return NULL;
     }
 }
 
-static struct tsm_expr *fold_number(struct tsm_arena *a, enum tsm_token op, double l, double r)
+static struct tsm_expr *fold_number(const struct folder *k, enum tsm_token op, double l, double r)
 {
     switch (op) {
     case TSM_TOK_ADD:
-        return make_number(a, l + r);
+        return make_number(k->a, l + r);
     case TSM_TOK_SUB:
-        return make_number(a, l - r);
+        return make_number(k->a, l - r);
     case TSM_TOK_MUL:
-        return make_number(a, l * r);
+        return make_number(k->a, l * r);
     case TSM_TOK_DIV:
-        return make_number(a, r == 0 ? 0 : l / r);
+        return make_number(k->a, r == 0 ? 0 : l / r);
     case TSM_TOK_MOD:
-        return make_number(a, fmod(l, r));
+        return make_number(k->a, fmod(l, r));
     default:
-        return compare(a, op, SIGN(l, r));
+        return compare(k->a, op, SIGN(l, r));
     }
 }
 
-static struct tsm_expr *fold_unsigned(struct tsm_arena *a, enum tsm_token op, uint64_t l, uint64_t r)
+static struct tsm_expr *fold_unsigned(const struct folder *k, enum tsm_token op, uint64_t l, uint64_t r)
 {
     switch (op) {
     case TSM_TOK_ADD:
-        return make_unsigned(a, l + r);
+        return make_unsigned(k->a, l + r);
     case TSM_TOK_SUB:
-        return make_unsigned(a, l - r);
+        return make_unsigned(k->a, l - r);
     case TSM_TOK_MUL:
-        return make_unsigned(a, l * r);
+        return make_unsigned(k->a, l * r);
     case TSM_TOK_DIV:
-        return make_unsigned(a, r == 0 ? 0 : l / r);
+        return make_unsigned(k->a, r == 0 ? 0 : l / r);
     case TSM_TOK_MOD:
-        return make_unsigned(a, r == 0 ? 0 : l % r);
+        return make_unsigned(k->a, r == 0 ? 0 : l % r);
     default:
-        return compare(a, op, SIGN(l, r));
+        return compare(k->a, op, SIGN(l, r));
     }
 }
 
 /* A negative integer beside an unsigned one: only the order is known. below: the negative one is on the left.
  */
-static struct tsm_expr *fold_negative(struct tsm_arena *a, enum tsm_token op, bool below)
+static struct tsm_expr *fold_negative(const struct folder *k, enum tsm_token op, bool below)
 {
     if (op == TSM_TOK_LT || op == TSM_TOK_LTE)
-        return make_bool(a, below);
+        return make_bool(k->a, below);
     if (op == TSM_TOK_GT || op == TSM_TOK_GTE)
-        return make_bool(a, !below);
+        return make_bool(k->a, !below);
     return NULL;
 }
 
-static struct tsm_expr *fold_integers(struct tsm_arena *a, enum tsm_token op, int64_t l, int64_t r)
+static struct tsm_expr *fold_integers(const struct folder *k, enum tsm_token op, int64_t l, int64_t r)
 {
     switch (op) {
     case TSM_TOK_ADD:
-        return make_int(a, TSM_EXPR_INTEGER, wrap_add(l, r));
+        return make_int(k->a, TSM_EXPR_INTEGER, wrap_add(l, r));
     case TSM_TOK_SUB:
-        return make_int(a, TSM_EXPR_INTEGER, wrap_sub(l, r));
+        return make_int(k->a, TSM_EXPR_INTEGER, wrap_sub(l, r));
     case TSM_TOK_MUL:
-        return make_int(a, TSM_EXPR_INTEGER, wrap_mul(l, r));
+        return make_int(k->a, TSM_EXPR_INTEGER, wrap_mul(l, r));
     case TSM_TOK_DIV:
-        return make_number(a, r == 0 ? 0 : (double)l / (double)r);
+        return make_number(k->a, r == 0 ? 0 : (double)l / (double)r);
     case TSM_TOK_MOD:
-        return make_int(a, TSM_EXPR_INTEGER, r == 0 || r == -1 ? 0 : l % r);
+        return make_int(k->a, TSM_EXPR_INTEGER, r == 0 || r == -1 ? 0 : l % r);
     case TSM_TOK_BITWISE_AND:
-        return make_int(a, TSM_EXPR_INTEGER, l & r);
+        return make_int(k->a, TSM_EXPR_INTEGER, l & r);
     case TSM_TOK_BITWISE_OR:
-        return make_int(a, TSM_EXPR_INTEGER, l | r);
+        return make_int(k->a, TSM_EXPR_INTEGER, l | r);
     case TSM_TOK_BITWISE_XOR:
-        return make_int(a, TSM_EXPR_INTEGER, l ^ r);
+        return make_int(k->a, TSM_EXPR_INTEGER, l ^ r);
     default:
-        return compare(a, op, SIGN(l, r));
+        return compare(k->a, op, SIGN(l, r));
     }
 }
 
-static struct tsm_expr *fold_duration(struct tsm_arena *a, enum tsm_token op, int64_t l,
+static struct tsm_expr *fold_duration(const struct folder *k, enum tsm_token op, int64_t l,
                                       const struct tsm_expr *r)
 {
     int64_t t;
     switch (r->kind) {
     case TSM_EXPR_DURATION:
         if (op == TSM_TOK_ADD)
-            return make_int(a, TSM_EXPR_DURATION, wrap_add(l, r->u.integer));
+            return make_int(k->a, TSM_EXPR_DURATION, wrap_add(l, r->u.integer));
         if (op == TSM_TOK_SUB)
-            return make_int(a, TSM_EXPR_DURATION, wrap_sub(l, r->u.integer));
-        return compare(a, op, SIGN(l, r->u.integer));
+            return make_int(k->a, TSM_EXPR_DURATION, wrap_sub(l, r->u.integer));
+        return compare(k->a, op, SIGN(l, r->u.integer));
     case TSM_EXPR_NUMBER:
     case TSM_EXPR_INTEGER:
         t = r->kind == TSM_EXPR_INTEGER ? r->u.integer
             : fabs(r->u.number) < 9e18  ? (int64_t)r->u.number
                                         : INT64_MIN;
         if (op == TSM_TOK_MUL)
-            return make_int(a, TSM_EXPR_DURATION, wrap_mul(l, t));
+            return make_int(k->a, TSM_EXPR_DURATION, wrap_mul(l, t));
         if (op == TSM_TOK_DIV)
-            return make_int(a, TSM_EXPR_DURATION, t == 0 ? 0 : t == -1 ? wrap_sub(0, l) : l / t);
+            return make_int(k->a, TSM_EXPR_DURATION, t == 0 ? 0 : t == -1 ? wrap_sub(0, l) : l / t);
         return NULL;
     case TSM_EXPR_TIME:
-        return op == TSM_TOK_ADD ? make_int(a, TSM_EXPR_TIME, wrap_add(l, r->u.integer)) : NULL;
+        return op == TSM_TOK_ADD ? make_int(k->a, TSM_EXPR_TIME, wrap_add(l, r->u.integer)) : NULL;
     case TSM_EXPR_STRING:
-        return as_time(r, &t) && op == TSM_TOK_ADD ? make_int(a, TSM_EXPR_TIME, wrap_add(l, t)) : NULL;
+        return as_time(k, r, &t) && op == TSM_TOK_ADD ? make_int(k->a, TSM_EXPR_TIME, wrap_add(l, t)) : NULL;
     case TSM_EXPR_NIL:
-        return make_bool(a, false);
+        return make_bool(k->a, false);
     default:
         return NULL;
     }
 }
 
-static struct tsm_expr *fold_time(struct tsm_arena *a, enum tsm_token op, int64_t l, const struct tsm_expr *r)
+static struct tsm_expr *fold_time(const struct folder *k, enum tsm_token op, int64_t l,
+                                  const struct tsm_expr *r)
 {
     int64_t t;
     switch (r->kind) {
     case TSM_EXPR_DURATION:
     case TSM_EXPR_INTEGER:
         if (op == TSM_TOK_ADD)
-            return make_int(a, TSM_EXPR_TIME, wrap_add(l, r->u.integer));
+            return make_int(k->a, TSM_EXPR_TIME, wrap_add(l, r->u.integer));
         if (op == TSM_TOK_SUB)
-            return make_int(a, TSM_EXPR_TIME, wrap_sub(l, r->u.integer));
+            return make_int(k->a, TSM_EXPR_TIME, wrap_sub(l, r->u.integer));
         return NULL;
     case TSM_EXPR_TIME:
         t = r->u.integer;
         break;
     case TSM_EXPR_STRING:
-        if (!as_time(r, &t))
+        if (!as_time(k, r, &t))
             return NULL;
         break;
     case TSM_EXPR_NIL:
-        return make_bool(a, false);
+        return make_bool(k->a, false);
     default:
         return NULL;
     }
     if (op == TSM_TOK_SUB)
-        return make_int(a, TSM_EXPR_DURATION, wrap_sub(l, t));
-    return compare(a, op, SIGN(l, t));
+        return make_int(k->a, TSM_EXPR_DURATION, wrap_sub(l, t));
+    return compare(k->a, op, SIGN(l, t));
 }
 
-static struct tsm_expr *fold_integer(struct tsm_arena *a, enum tsm_token op, int64_t l,
+static struct tsm_expr *fold_integer(const struct folder *k, enum tsm_token op, int64_t l,
                                      const struct tsm_expr *r)
 {
     int64_t t;
     switch (r->kind) {
     case TSM_EXPR_NUMBER:
-        return fold_number(a, op, (double)l, r->u.number);
+        return fold_number(k, op, (double)l, r->u.number);
     case TSM_EXPR_INTEGER:
-        return fold_integers(a, op, l, r->u.integer);
+        return fold_integers(k, op, l, r->u.integer);
     case TSM_EXPR_UNSIGNED:
         if (l < 0) {
-            struct tsm_expr *e = fold_negative(a, op, true);
+            struct tsm_expr *e = fold_negative(k, op, true);
             if (e)
                 return e;
         }
-        return fold_unsigned(a, op, (uint64_t)l, r->u.uinteger);
+        return fold_unsigned(k, op, (uint64_t)l, r->u.uinteger);
     case TSM_EXPR_DURATION: /* the integer is a timestamp */
         if (op == TSM_TOK_ADD)
-            return make_int(a, TSM_EXPR_TIME, wrap_add(l, r->u.integer));
+            return make_int(k->a, TSM_EXPR_TIME, wrap_add(l, r->u.integer));
         if (op == TSM_TOK_SUB)
-            return make_int(a, TSM_EXPR_TIME, wrap_sub(l, r->u.integer));
+            return make_int(k->a, TSM_EXPR_TIME, wrap_sub(l, r->u.integer));
         return NULL;
     case TSM_EXPR_TIME:
-        return fold_duration(a, op, l, r);
+        return fold_duration(k, op, l, r);
     case TSM_EXPR_STRING:
-        return as_time(r, &t) ? fold_duration(a, op, l, r) : NULL;
+        return as_time(k, r, &t) ? fold_duration(k, op, l, r) : NULL;
     case TSM_EXPR_NIL:
-        return make_bool(a, false);
+        return make_bool(k->a, false);
     default:
         return NULL;
     }
 }
 
-static struct tsm_expr *fold_string(struct tsm_arena *a, enum tsm_token op, const struct tsm_expr *l,
+static struct tsm_expr *fold_string(const struct folder *k, enum tsm_token op, const struct tsm_expr *l,
                                     const struct tsm_expr *r)
 {
     int64_t lt, rt;
@@ -306,14 +316,14 @@ static struct tsm_expr *fold_string(struct tsm_arena *a, enum tsm_token op, cons
     case TSM_EXPR_STRING:
         if (op == TSM_TOK_EQ || op == TSM_TOK_NEQ) {
             bool equal = tsm_str_eq(l->u.string, r->u.string);
-            if (as_time(l, &lt) && as_time(r, &rt))
+            if (as_time(k, l, &lt) && as_time(k, r, &rt))
                 equal = lt == rt;
-            return make_bool(a, equal == (op == TSM_TOK_EQ));
+            return make_bool(k->a, equal == (op == TSM_TOK_EQ));
         }
         if (op == TSM_TOK_ADD) {
-            struct tsm_expr *e = tsm_expr_new(a, TSM_EXPR_STRING);
+            struct tsm_expr *e = tsm_expr_new(k->a, TSM_EXPR_STRING);
             size_t n = l->u.string.n + r->u.string.n;
-            char *p = tsm_arena_bytes(a, n);
+            char *p = tsm_arena_bytes(k->a, n);
             if (l->u.string.n)
                 memcpy(p, l->u.string.p, l->u.string.n);
             if (r->u.string.n)
@@ -321,53 +331,53 @@ static struct tsm_expr *fold_string(struct tsm_arena *a, enum tsm_token op, cons
             e->u.string = tsm_str(p, n);
             return e;
         }
-        return as_time(l, &lt) ? fold_time(a, op, lt, r) : NULL;
+        return as_time(k, l, &lt) ? fold_time(k, op, lt, r) : NULL;
     case TSM_EXPR_DURATION:
     case TSM_EXPR_TIME:
     case TSM_EXPR_INTEGER:
-        return as_time(l, &lt) ? fold_time(a, op, lt, r) : NULL;
+        return as_time(k, l, &lt) ? fold_time(k, op, lt, r) : NULL;
     case TSM_EXPR_NIL:
-        return op == TSM_TOK_EQ || op == TSM_TOK_NEQ ? make_bool(a, false) : NULL;
+        return op == TSM_TOK_EQ || op == TSM_TOK_NEQ ? make_bool(k->a, false) : NULL;
     default:
         return NULL;
     }
 }
 
 /* The value of l op r, or NULL when it is not constant. */
-static struct tsm_expr *fold(struct tsm_arena *a, enum tsm_token op, const struct tsm_expr *l,
+static struct tsm_expr *fold(const struct folder *k, enum tsm_token op, const struct tsm_expr *l,
                              const struct tsm_expr *r)
 {
     struct tsm_expr *e;
     switch (l->kind) {
     case TSM_EXPR_BOOLEAN:
-        return fold_boolean(a, op, l->u.boolean, r);
+        return fold_boolean(k, op, l->u.boolean, r);
     case TSM_EXPR_DURATION:
-        return fold_duration(a, op, l->u.integer, r);
+        return fold_duration(k, op, l->u.integer, r);
     case TSM_EXPR_TIME:
-        return fold_time(a, op, l->u.integer, r);
+        return fold_time(k, op, l->u.integer, r);
     case TSM_EXPR_INTEGER:
-        return fold_integer(a, op, l->u.integer, r);
+        return fold_integer(k, op, l->u.integer, r);
     case TSM_EXPR_UNSIGNED:
         if (r->kind == TSM_EXPR_NUMBER)
-            return fold_number(a, op, (double)l->u.uinteger, r->u.number);
+            return fold_number(k, op, (double)l->u.uinteger, r->u.number);
         if (r->kind == TSM_EXPR_UNSIGNED)
-            return fold_unsigned(a, op, l->u.uinteger, r->u.uinteger);
+            return fold_unsigned(k, op, l->u.uinteger, r->u.uinteger);
         if (r->kind != TSM_EXPR_INTEGER)
             return NULL;
-        e = r->u.integer < 0 ? fold_negative(a, op, false) : NULL;
-        return e ? e : fold_unsigned(a, op, l->u.uinteger, (uint64_t)r->u.integer);
+        e = r->u.integer < 0 ? fold_negative(k, op, false) : NULL;
+        return e ? e : fold_unsigned(k, op, l->u.uinteger, (uint64_t)r->u.integer);
     case TSM_EXPR_NUMBER:
         if (r->kind == TSM_EXPR_NUMBER)
-            return fold_number(a, op, l->u.number, r->u.number);
+            return fold_number(k, op, l->u.number, r->u.number);
         if (r->kind == TSM_EXPR_INTEGER)
-            return fold_number(a, op, l->u.number, (double)r->u.integer);
+            return fold_number(k, op, l->u.number, (double)r->u.integer);
         if (r->kind == TSM_EXPR_UNSIGNED)
-            return fold_number(a, op, l->u.number, (double)r->u.uinteger);
-        return r->kind == TSM_EXPR_NIL ? make_bool(a, false) : NULL;
+            return fold_number(k, op, l->u.number, (double)r->u.uinteger);
+        return r->kind == TSM_EXPR_NIL ? make_bool(k->a, false) : NULL;
     case TSM_EXPR_STRING:
-        return fold_string(a, op, l, r);
+        return fold_string(k, op, l, r);
     case TSM_EXPR_NIL:
-        return op == TSM_TOK_EQ || op == TSM_TOK_NEQ ? make_bool(a, false) : NULL;
+        return op == TSM_TOK_EQ || op == TSM_TOK_NEQ ? make_bool(k->a, false) : NULL;
     default:
         return NULL;
     }
@@ -379,26 +389,26 @@ static bool is_bool(const struct tsm_expr *e, bool value)
 }
 
 /* l op r of reduced sides. */
-static struct tsm_expr *reduce_binary(struct tsm_arena *a, enum tsm_token op, struct tsm_expr *l,
+static struct tsm_expr *reduce_binary(const struct folder *k, enum tsm_token op, struct tsm_expr *l,
                                       struct tsm_expr *r)
 {
     if (op == TSM_TOK_AND) {
         if (is_bool(l, false) || is_bool(r, false))
-            return make_bool(a, false);
+            return make_bool(k->a, false);
         if (is_bool(l, true))
             return r;
         if (is_bool(r, true))
             return l;
     } else if (op == TSM_TOK_OR) {
         if (is_bool(l, true) || is_bool(r, true))
-            return make_bool(a, true);
+            return make_bool(k->a, true);
         if (is_bool(l, false))
             return r;
         if (is_bool(r, false))
             return l;
     }
-    struct tsm_expr *e = fold(a, op, l, r);
-    return e ? e : tsm_expr_binary(a, op, l, r);
+    struct tsm_expr *e = fold(k, op, l, r);
+    return e ? e : tsm_expr_binary(k->a, op, l, r);
 }
 
 static bool as_number(const struct tsm_expr *e, double *v)
@@ -415,7 +425,7 @@ static bool as_number(const struct tsm_expr *e, double *v)
 }
 
 /* A mathematical function of literals; NULL when it is something else. What is not a number has no value. */
-static struct tsm_expr *fold_call(struct tsm_arena *a, const struct tsm_expr *e)
+static struct tsm_expr *fold_call(const struct folder *k, const struct tsm_expr *e)
 {
     enum tsm_math fn = tsm_math_find(e->u.call.name);
     double args[2] = {0, 0}, result;
@@ -428,65 +438,70 @@ static struct tsm_expr *fold_call(struct tsm_arena *a, const struct tsm_expr *e)
         numbers &= as_number(e->u.call.args[i], &args[i]);
     }
     if (!numbers)
-        return tsm_expr_new(a, TSM_EXPR_NIL);
+        return tsm_expr_new(k->a, TSM_EXPR_NIL);
     const struct tsm_expr *first = e->u.call.args[0];
     if (tsm_math_keeps_type(fn) && first->kind != TSM_EXPR_NUMBER) {
         bool negative = first->kind == TSM_EXPR_INTEGER && first->u.integer < 0;
-        return fn == TSM_MATH_ABS && negative ? make_int(a, TSM_EXPR_INTEGER, wrap_sub(0, first->u.integer))
-                                              : tsm_expr_copy(a, first);
+        return fn == TSM_MATH_ABS && negative
+                   ? make_int(k->a, TSM_EXPR_INTEGER, wrap_sub(0, first->u.integer))
+                   : tsm_expr_copy(k->a, first);
     }
     tsm_math_apply(fn, &args[0], true, &args[1], true, 1, &result);
-    return make_number(a, result);
+    return make_number(k->a, result);
 }
 
 /* As tsm_reduce(), but an operation keeps its parentheses. */
-static struct tsm_expr *reduce(struct tsm_arena *a, const struct tsm_expr *e, const int64_t *now)
+static struct tsm_expr *reduce(const struct folder *k, const struct tsm_expr *e)
 {
     struct tsm_expr *out, *below;
     switch (e->kind) {
     case TSM_EXPR_BINARY:
-        out = reduce_binary(a, e->u.binary.op, reduce(a, e->u.binary.lhs, now),
-                            reduce(a, e->u.binary.rhs, now));
+        out = reduce_binary(k, e->u.binary.op, reduce(k, e->u.binary.lhs), reduce(k, e->u.binary.rhs));
         break;
     case TSM_EXPR_PAREN:
-        below = reduce(a, e->u.paren, now);
+        below = reduce(k, e->u.paren);
         if (below->kind != TSM_EXPR_BINARY)
             return below;
-        out = tsm_expr_new(a, TSM_EXPR_PAREN);
+        out = tsm_expr_new(k->a, TSM_EXPR_PAREN);
         out->u.paren = below;
         break;
     case TSM_EXPR_CALL:
-        if (now && e->u.call.nargs == 0 && tsm_str_eq(e->u.call.name, TSM_STR("now")))
-            return make_int(a, TSM_EXPR_TIME, *now);
-        out = tsm_expr_new(a, TSM_EXPR_CALL);
+        if (k->now && e->u.call.nargs == 0 && tsm_str_eq(e->u.call.name, TSM_STR("now")))
+            return make_int(k->a, TSM_EXPR_TIME, *k->now);
+        out = tsm_expr_new(k->a, TSM_EXPR_CALL);
         out->u.call.name = e->u.call.name;
         out->u.call.nargs = e->u.call.nargs;
-        out->u.call.args = tsm_arena_calloc(a, e->u.call.nargs * sizeof *out->u.call.args);
+        out->u.call.args = tsm_arena_calloc(k->a, e->u.call.nargs * sizeof *out->u.call.args);
         for (size_t i = 0; i < e->u.call.nargs; i++)
-            out->u.call.args[i] = reduce(a, e->u.call.args[i], now);
-        below = fold_call(a, out);
+            out->u.call.args[i] = reduce(k, e->u.call.args[i]);
+        below = fold_call(k, out);
         if (below)
             out = below;
         break;
     default:
-        return tsm_expr_copy(a, e);
+        return tsm_expr_copy(k->a, e);
     }
     out->pos = e->pos;
     return out;
 }
 
+static struct tsm_expr *reduce_whole(const struct folder *k, const struct tsm_expr *e)
+{
+    struct tsm_expr *out = reduce(k, e);
+    return out->kind == TSM_EXPR_PAREN ? out->u.paren : out;
+}
+
 struct tsm_expr *tsm_reduce(struct tsm_arena *a, const struct tsm_expr *e, const int64_t *now)
 {
-    struct tsm_expr *out = reduce(a, e, now);
-    return out->kind == TSM_EXPR_PAREN ? out->u.paren : out;
+    const struct folder k = {a, now, NULL};
+    return reduce_whole(&k, e);
 }
 
 /* ---- conditions -------------------------------------------------------------------------------------------
  */
 
 struct split {
-    struct tsm_arena *a;
-    int64_t now;
+    struct folder k;
     struct tsm_err *err;
 };
 
@@ -545,14 +560,17 @@ const char *tsm_expr_go_type(const struct tsm_expr *e)
 static int time_in_quotes(struct split *s, struct tsm_str text, int64_t *t)
 {
     int64_t seconds, nanos;
-    if (!tsm_parse_instant(text, &seconds, &nanos))
+    if (!tsm_parse_instant(s->k.zone, text, &seconds, &nanos))
         return tsm_err_set(s->err, TSM_EQUERY, "invalid timestamp string");
-    bool fits = tsm_parse_time(text, t);
+    bool fits = tsm_parse_time_in(s->k.zone, text, t);
     if (fits && *t > TSM_TIME_MIN && *t <= TSM_TIME_MAX)
         return TSM_OK;
     char shown[TSM_TIME_TEXT_MAX];
-    int n = (int)tsm_format_rfc3339_seconds(shown, seconds);
-    return tsm_err_set(s->err, TSM_EQUERY, "time %.*s %s time literal", n, shown,
+    int64_t from, to;
+    int32_t offset = tsm_zone_lookup(s->k.zone, seconds, &from, &to);
+    size_t n = tsm_format_rfc3339_seconds(shown, seconds + offset) - 1;
+    n += tsm_format_offset(shown + n, offset);
+    return tsm_err_set(s->err, TSM_EQUERY, "time %.*s %s time literal", (int)n, shown,
                        seconds < 0 ? "underflows" : "overflows");
 }
 
@@ -566,7 +584,7 @@ static int time_range(struct split *s, enum tsm_token op, const struct tsm_expr 
         if (code)
             return code;
     } else {
-        const struct tsm_expr *lit = tsm_reduce(s->a, value, &s->now);
+        const struct tsm_expr *lit = reduce_whole(&s->k, value);
         if (lit->kind == TSM_EXPR_TIME || lit->kind == TSM_EXPR_DURATION || lit->kind == TSM_EXPR_INTEGER)
             t = lit->u.integer;
         else if (lit->kind == TSM_EXPR_NUMBER)
@@ -635,14 +653,14 @@ static int split(struct split *s, const struct tsm_expr *e, struct tsm_expr **re
             if (code)
                 return code;
             intersect(range, right); /* also for OR: influxd knows no other */
-            *rest = l && r ? reduce_binary(s->a, op, l, r) : l ? l : r;
+            *rest = l && r ? reduce_binary(&s->k, op, l, r) : l ? l : r;
             return TSM_OK;
         }
         if (is_time(e->u.binary.lhs))
             return time_range(s, op, e->u.binary.rhs, range);
         if (is_time(e->u.binary.rhs))
             return time_range(s, mirrored(op), e->u.binary.lhs, range);
-        *rest = reduce(s->a, e, &s->now);
+        *rest = reduce(&s->k, e);
         return TSM_OK;
     }
     if (e->kind == TSM_EXPR_PAREN) {
@@ -651,7 +669,7 @@ static int split(struct split *s, const struct tsm_expr *e, struct tsm_expr **re
         if (code || !below)
             return code;
         if (below->kind == TSM_EXPR_BINARY) {
-            *rest = tsm_expr_new(s->a, TSM_EXPR_PAREN);
+            *rest = tsm_expr_new(s->k.a, TSM_EXPR_PAREN);
             (*rest)->u.paren = below;
         } else {
             *rest = below;
@@ -659,7 +677,7 @@ static int split(struct split *s, const struct tsm_expr *e, struct tsm_expr **re
         return TSM_OK;
     }
     if (e->kind == TSM_EXPR_BOOLEAN) {
-        *rest = tsm_expr_copy(s->a, e);
+        *rest = tsm_expr_copy(s->k.a, e);
         return TSM_OK;
     }
     struct tsm_buf text = {0};
@@ -670,13 +688,14 @@ static int split(struct split *s, const struct tsm_expr *e, struct tsm_expr **re
 }
 
 int tsm_condition_split(struct tsm_arena *a, const struct tsm_expr *condition, int64_t now,
-                        struct tsm_expr **rest, struct tsm_time_range *range, struct tsm_err *err)
+                        const struct tsm_zone *zone, struct tsm_expr **rest, struct tsm_time_range *range,
+                        struct tsm_err *err)
 {
     *rest = NULL;
     *range = (struct tsm_time_range){0};
     if (!condition)
         return TSM_OK;
-    struct split s = {a, now, err};
+    struct split s = {{a, &now, zone}, err};
     int code = split(&s, condition, rest, range);
     if (code)
         return code;

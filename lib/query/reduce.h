@@ -18,10 +18,11 @@ struct tsm_expr *tsm_reduce(struct tsm_arena *a, const struct tsm_expr *e, const
 /*
  * The part of a condition that is not about time, reduced (*rest, NULL when nothing is left), and the time
  * range: the intersection of all comparisons with time, wherever in the tree they are, as in influxd.
- * TSM_EQUERY with influxd's text.
+ * Times in quotes without an offset are in the zone (NULL: UTC). TSM_EQUERY with influxd's text.
  */
 int tsm_condition_split(struct tsm_arena *a, const struct tsm_expr *condition, int64_t now,
-                        struct tsm_expr **rest, struct tsm_time_range *range, struct tsm_err *err);
+                        const struct tsm_zone *zone, struct tsm_expr **rest, struct tsm_time_range *range,
+                        struct tsm_err *err);
 
 /* A string that influxql takes for a time: it starts as a date. */
 bool tsm_looks_like_time(struct tsm_str s);

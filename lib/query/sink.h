@@ -11,6 +11,7 @@
 #define TSM_QUERY_SINK_H
 
 #include "base/err.h"
+#include "base/zone.h"
 #include "codec/values.h"
 #include "format/series_key.h"
 
@@ -42,6 +43,7 @@ struct tsm_series_head {
     size_t ntags;
     const struct tsm_column_head *columns;
     size_t ncolumns;
+    const struct tsm_zone *zone; /* that times are shown in; NULL: UTC */
     bool several; /* another series of the statement may have another name; set by tsm_query_run() */
 };
 

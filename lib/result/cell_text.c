@@ -5,6 +5,8 @@
 
 #include "base/banned.h"
 
+#define DAY_SECONDS 86400
+
 /* ---- times ------------------------------------------------------------------------------------ */
 
 static char *two_digits(char *p, unsigned v)
@@ -37,15 +39,21 @@ static size_t time_text(struct tsm_time_text *t, char *p, int64_t ns)
 {
     if (t->unit)
         return tsm_format_int(p, ns / t->unit);
-    int64_t day = ns / TSM_DAY - (ns % TSM_DAY < 0);
-    uint64_t rest = (uint64_t)ns - (uint64_t)day * (uint64_t)TSM_DAY;
+    int64_t seconds = ns / TSM_SEC - (ns % TSM_SEC < 0);
+    unsigned nanos = (unsigned)((uint64_t)ns - (uint64_t)seconds * (uint64_t)TSM_SEC);
+    if (t->zone) {
+        if (seconds < t->from || seconds >= t->to)
+            t->offset = tsm_zone_lookup(t->zone, seconds, &t->from, &t->to);
+        seconds += t->offset;
+    }
+    int64_t day = seconds / DAY_SECONDS - (seconds % DAY_SECONDS < 0);
+    unsigned second = (unsigned)(seconds - day * DAY_SECONDS);
     if (day != t->day) {
         char text[TSM_TIME_TEXT_MAX];
-        tsm_format_rfc3339(text, ns);
+        tsm_format_rfc3339_seconds(text, seconds);
         memcpy(t->date, text, sizeof t->date);
         t->day = day;
     }
-    unsigned second = (unsigned)(rest / (uint64_t)TSM_SEC);
     char *w = p;
     memcpy(w, t->date, sizeof t->date);
     w = two_digits(w + sizeof t->date, second / 3600);
@@ -53,7 +61,9 @@ static size_t time_text(struct tsm_time_text *t, char *p, int64_t ns)
     w = two_digits(w, second / 60 % 60);
     *w++ = ':';
     w = two_digits(w, second % 60);
-    w = fraction(w, (unsigned)(rest % (uint64_t)TSM_SEC));
+    w = fraction(w, nanos);
+    if (t->zone)
+        return (size_t)(w - p) + tsm_format_offset(w, t->offset);
     *w++ = 'Z';
     return (size_t)(w - p);
 }

@@ -12,15 +12,24 @@
 
 /* Times as text; keeps the last day, as times come in order. */
 struct tsm_time_text {
-    int64_t unit;  /* nanoseconds per unit of an epoch; 0: RFC 3339 */
+    int64_t unit; /* nanoseconds per unit of an epoch; 0: RFC 3339 */
+    const struct tsm_zone *zone;
+    int64_t from, to; /* seconds: where the offset is the zone's */
+    int32_t offset;
     int64_t day;   /* number of the day whose date is in date; INT64_MIN: none */
     char date[11]; /* 2006-01-02T */
 };
 
 static inline void tsm_time_text_init(struct tsm_time_text *t, int64_t unit)
 {
-    t->unit = unit;
-    t->day = INT64_MIN;
+    *t = (struct tsm_time_text){.unit = unit, .day = INT64_MIN};
+}
+
+/* The zone of the next times; NULL: UTC. It must stay until another is set. */
+static inline void tsm_time_text_zone(struct tsm_time_text *t, const struct tsm_zone *zone)
+{
+    t->zone = zone;
+    t->from = t->to = 0;
 }
 
 /* Any value but a string, at most TSM_NUM_MAX bytes: numbers as in JSON, true, false. */

@@ -159,6 +159,7 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
     c->layout.prefix = tsm_buf_view(&c->prefix);
     c->layout.ncolumns = head->ncolumns;
     TSM_GROW(c->layout.columns, head->ncolumns, c->capcolumns);
+    tsm_time_text_zone(&c->w.time, head->zone);
     c->layout.time = c->w.time;
     return TSM_OK;
 }

@@ -81,6 +81,7 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
 {
     struct json *j = (struct json *)s;
     struct tsm_buf *out = &j->w.out->buf;
+    tsm_time_text_zone(&j->w.time, head->zone);
     if (!j->any_series) {
         member(j, TSM_STR("series"));
         open_bracket(j, '[');

@@ -31,6 +31,7 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
     struct jsonl *j = (struct jsonl *)s;
     (void)err;
     j->w.head = head;
+    tsm_time_text_zone(&j->w.time, head->zone);
     tsm_buf_reset(&j->prefix);
     tsm_buf_reset(&j->names);
     tsm_buf_byte(&j->prefix, '{');

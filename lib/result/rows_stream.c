@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "sys/zone_file.h"
 
 #include "base/banned.h"
 
@@ -16,6 +17,8 @@ enum {
     FRAME_MAX = 1 << 30,  /* of one that is read */
     COLUMNS_MAX = 1 << 24 /* likewise: no frame can tell of more */
 };
+
+enum { HEAD_SEVERAL = 1, HEAD_ZONE = 2 }; /* flags */
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
@@ -85,7 +88,9 @@ static int write_series_begin(struct tsm_sink *s, const struct tsm_series_head *
     struct rows_writer *w = (struct rows_writer *)s;
     struct tsm_buf *out = &w->out->buf;
     size_t at = begin_frame(w, 'S');
-    tsm_buf_byte(out, head->several);
+    tsm_buf_byte(out, (uint8_t)((head->several ? HEAD_SEVERAL : 0) | (head->zone ? HEAD_ZONE : 0)));
+    if (head->zone)
+        put_text(out, tsm_zone_name(head->zone));
     put_text(out, head->name);
     put_number(out, head->ntags);
     for (size_t i = 0; i < head->ntags; i++) {
@@ -215,6 +220,8 @@ struct tsm_rows_reader {
     bool begun;             /* the magic has been read */
     struct tsm_arena texts; /* of the head */
     struct tsm_series_head head;
+    struct tsm_zone **zones; /* of all heads */
+    size_t nzones, capzones;
     struct tsm_arena cells; /* of the rows */
     int code;
     uint64_t rows;
@@ -270,18 +277,42 @@ static bool get_count(struct cursor *c, size_t each, uint64_t *n)
     return get_number(c, COLUMNS_MAX, n) && *n * each <= (uint64_t)(c->end - c->p);
 }
 
+/* One that is not known on this machine is shown as UTC. */
+static const struct tsm_zone *zone_named(struct tsm_rows_reader *r, struct tsm_str name)
+{
+    struct tsm_zone *zone;
+    for (size_t i = 0; i < r->nzones; i++)
+        if (tsm_str_eq(tsm_zone_name(r->zones[i]), name))
+            return r->zones[i];
+    if (tsm_zone_load(&tsm_fs_posix, name, &zone) || !zone)
+        return NULL;
+    TSM_GROW(r->zones, r->nzones + 1, r->capzones);
+    return r->zones[r->nzones++] = zone;
+}
+
 static bool read_head(struct tsm_rows_reader *r, struct cursor *c)
 {
     struct tsm_str s;
     uint64_t n;
-    uint8_t role, several;
+    uint8_t role, flags;
     struct tsm_arena *a = &r->texts;
     tsm_arena_release(a);
-    if (!get_byte(c, &several) || !get_text(c, &s) || !get_count(c, 2, &n))
+    const struct tsm_zone *zone = NULL;
+    if (!get_byte(c, &flags))
+        return false;
+    if (flags & HEAD_ZONE) {
+        if (!get_text(c, &s))
+            return false;
+        zone = zone_named(r, s);
+    }
+    if (!get_text(c, &s) || !get_count(c, 2, &n))
         return false;
     struct tsm_tag *tags = tsm_arena_calloc(a, ((size_t)n + 1) * sizeof *tags);
-    r->head = (struct tsm_series_head){
-        .name = tsm_arena_str(a, s), .tags = tags, .ntags = (size_t)n, .several = several != 0};
+    r->head = (struct tsm_series_head){.name = tsm_arena_str(a, s),
+                                       .tags = tags,
+                                       .ntags = (size_t)n,
+                                       .several = (flags & HEAD_SEVERAL) != 0};
+    r->head.zone = zone;
     for (size_t i = 0; i < r->head.ntags; i++) {
         struct tsm_str key, value;
         if (!get_text(c, &key) || !get_text(c, &value))
@@ -458,6 +489,9 @@ void tsm_rows_reader_free(struct tsm_rows_reader *r)
     tsm_buf_release(&r->buf);
     tsm_arena_release(&r->texts);
     tsm_arena_release(&r->cells);
+    for (size_t i = 0; i < r->nzones; i++)
+        tsm_zone_free(r->zones[i]);
+    tsm_free(r->zones);
     tsm_free(r);
 }
 

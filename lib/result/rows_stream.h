@@ -5,7 +5,7 @@
  *   stream  = "TSMR" version(1) frame* end-frame
  *   frame   = type(1) length(4, little-endian) payload
  *   'Q' statement_begin   id
- *   'S' series_begin      flags (1: several) name ntags (key value)* ncolumns (role(1) name)*
+ *   'S' series_begin      flags (1: several, 2: a zone's name follows) [zone] name ntags (key value)* ncolumns (role(1) name)*
  *   'R' rows              n, per column: type(1) | 0x80 when there are nulls, nulls (a byte each), values: 8 bytes little-endian, a
  *                         byte (boolean), or n lengths of 4 bytes and the strings
  *   's' series_end

@@ -140,6 +140,7 @@ static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, 
     struct table *t = (struct table *)s;
     (void)err;
     t->w.head = head;
+    tsm_time_text_zone(&t->w.time, head->zone);
     t->header_due = true;
     t->ncolumns = head->ncolumns;
     TSM_GROW(t->columns, head->ncolumns, t->capcolumns);

@@ -10,13 +10,15 @@
 #include "base/alloc.h"
 #include "result/rows_stream.h"
 #include "result/writer.h"
+#include "sys/zone_file.h"
 
 static const struct tsm_tag tags[] = {{{"host", 4}, {"a", 1}}};
 static const struct tsm_column_head columns[] = {
     {{"time", 4}, TSM_ROLE_TIME}, {{"f", 1}, TSM_ROLE_FIELD}, {{"i", 1}, TSM_ROLE_FIELD},
     {{"u", 1}, TSM_ROLE_OTHER},   {{"b", 1}, TSM_ROLE_FIELD}, {{"s", 1}, TSM_ROLE_TAG},
 };
-static const struct tsm_series_head head = {{"m", 1}, tags, 1, columns, 6, true};
+static struct tsm_series_head head = {
+    .name = {"m", 1}, .tags = tags, .ntags = 1, .columns = columns, .ncolumns = 6, .several = true};
 
 static const int64_t times[] = {1, 2, 3};
 static const double floats[] = {1.5, -0.0, 1e300};
@@ -138,5 +140,11 @@ int main(void)
         cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_damaged),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    struct tsm_zone *zone = NULL; /* goes through the stream as well */
+    if (tsm_zone_load(&tsm_fs_posix, TSM_STR("Asia/Kolkata"), &zone))
+        return 1;
+    head.zone = zone;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    tsm_zone_free(zone);
+    return failed;
 }
