@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "query/plan_tags.h"
 #include "query/reduce.h"
+#include "query/catalogue.h"
 #include "query/tag_filter.h"
 
 #include "base/banned.h"

@@ -106,7 +106,7 @@ int tsm_shower_condition(struct tsm_shower *s, const struct tsm_expr *condition)
     return rc;
 }
 
-struct tsm_expr *tsm_shower_names(struct tsm_shower *s, struct tsm_expr *condition)
+struct tsm_expr *tsm_shower_sources(struct tsm_shower *s, struct tsm_expr *condition)
 {
     struct tsm_expr *names = NULL;
     for (size_t i = 0; i < s->show->nsources; i++) {
@@ -178,16 +178,27 @@ int tsm_shower_source_shards(struct tsm_shower *s)
     return TSM_OK;
 }
 
-int tsm_shower_catalogue(struct tsm_shower *s, bool names_only)
+int tsm_shower_names(struct tsm_shower *s, struct tsm_shard ***all, size_t *n, struct tsm_str_list *names)
 {
-    struct tsm_shard **all;
-    size_t n;
-    int rc = tsm_query_ctx_all_shards(s->q, s->database, TSM_TIME_MIN, TSM_TIME_MAX, &all, &n, s->err);
-    if (rc != TSM_OK)
+    *names = (struct tsm_str_list){0};
+    int rc = tsm_query_ctx_all_shards(s->q, s->database, TSM_TIME_MIN, TSM_TIME_MAX, all, n, s->err);
+    if (rc != TSM_OK) {
+        *all = NULL;
         return rc;
-    rc = tsm_catalogue_make(all, n, names_only, s->q->opt->memory, &s->catalogue, s->err);
-    tsm_free(all);
-    return rc;
+    }
+    return tsm_catalogue_names(*all, *n, s->q->opt->control, &s->arena, names, s->err);
+}
+
+int tsm_shower_is_source(const struct tsm_shower *s, struct tsm_str name)
+{
+    for (size_t i = 0; i < s->show->nsources; i++) {
+        const struct tsm_source *source = &s->show->sources[i];
+        int rc = source->regex ? tsm_regex_match(source->regex->u.regex.re, name, s->err)
+                               : tsm_str_eq(source->name, name);
+        if (rc != 0)
+            return rc;
+    }
+    return s->show->nsources == 0;
 }
 
 int tsm_shower_any_shard(struct tsm_shower *s, bool *any)
@@ -238,7 +249,6 @@ static int show_of_database(struct tsm_query_ctx *q, const struct tsm_statement 
     if (st->kind == TSM_STATEMENT_SHOW_RETENTION_POLICIES)
         return tsm_show_policies(q, s.database, sink, err);
     rc = show_from_shards(&s, st->kind);
-    tsm_catalogue_release(&s.catalogue);
     tsm_free(s.shards);
     tsm_arena_release(&s.arena);
     return rc;

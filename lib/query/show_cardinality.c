@@ -16,51 +16,55 @@
 
 /* ---- the estimate ------------------------------------------------------------------------------ */
 
-/* The distinct series, or measurements, of all shards. */
-static int count_all(struct tsm_shower *s, struct tsm_shard *const *shards, size_t n, bool series,
-                     int64_t *count)
+/* The distinct series of a measurement. One shard has each only once. */
+static int count_series(struct tsm_shower *s, struct tsm_shard *const *shards, size_t n, struct tsm_str name,
+                        int64_t *count)
 {
+    struct tsm_series_walk w = {0};
     struct tsm_map seen = {0};
     unsigned rounds = 0;
     int rc = TSM_OK;
     for (size_t i = 0; i < n && rc == TSM_OK; i++) {
-        struct tsm_str last = {0};
-        for (size_t k = 0; k < shards[i]->nkeys && rc == TSM_OK; k++) {
-            struct tsm_str key, field;
+        tsm_series_walk_start(&w, shards[i], name);
+        while (rc == TSM_OK && tsm_series_walk_next(&w)) {
+            uint64_t hash = n > 1 ? tsm_hash(w.series) : 0;
+            bool known = n > 1 && tsm_map_get(&seen, w.series, hash) != TSM_MAP_NONE;
+            if (n > 1 && !known)
+                tsm_map_put(&seen, w.series, hash, 0);
+            *count += !known;
             rc = tsm_control_round(s->q->opt->control, &rounds, s->err);
-            if (!tsm_key_split(tsm_shard_key(shards[i], k), &key, &field))
-                continue;
-            if (!series)
-                key = tsm_raw_measurement(key);
-            if (tsm_str_eq(key, last))
-                continue;
-            last = key;
-            uint64_t hash = tsm_hash(key);
-            if (tsm_map_get(&seen, key, hash) != TSM_MAP_NONE)
-                continue;
-            tsm_map_put(&seen, key, hash, 0);
-            ++*count;
+            if (rc == TSM_OK && tsm_map_bytes(&seen) > s->q->opt->memory)
+                rc = tsm_err_set(s->err, TSM_ELIMIT,
+                                 "the count of series needs more than the memory limit of %zu bytes",
+                                 s->q->opt->memory);
         }
-        if (rc == TSM_OK && tsm_map_bytes(&seen) > s->q->opt->memory)
-            rc = tsm_err_set(s->err, TSM_ELIMIT,
-                             "the count of series needs more than the memory limit of %zu bytes",
-                             s->q->opt->memory);
     }
+    tsm_series_walk_release(&w);
     tsm_map_release(&seen);
+    return rc;
+}
+
+static int count_all(struct tsm_shower *s, bool series, int64_t *count)
+{
+    struct tsm_shard **shards;
+    struct tsm_str_list names;
+    size_t n;
+    int rc = tsm_shower_names(s, &shards, &n, &names);
+    if (!series)
+        *count = (int64_t)names.n;
+    for (size_t i = 0; series && i < names.n && rc == TSM_OK; i++)
+        rc = count_series(s, shards, n, names.items[i], count);
+    tsm_str_list_release(&names);
+    tsm_free(shards);
     return rc;
 }
 
 static int give_estimate(struct tsm_shower *s, bool series)
 {
-    struct tsm_shard **shards = NULL;
-    size_t n = 0;
     int64_t count = 0;
     int rc = TSM_OK;
     if (s->q->loose || tsm_meta_database(&s->q->meta, s->database))
-        rc = tsm_query_ctx_all_shards(s->q, s->database, TSM_TIME_MIN, TSM_TIME_MAX, &shards, &n, s->err);
-    if (rc == TSM_OK)
-        rc = count_all(s, shards, n, series, &count);
-    tsm_free(shards);
+        rc = count_all(s, series, &count);
     if (rc != TSM_OK)
         return rc;
     struct tsm_column_head column = {TSM_STR("cardinality estimation"), TSM_ROLE_OTHER};
@@ -354,7 +358,7 @@ static int refuse_time(struct tsm_shower *s)
                        names[s->show->subject]);
 }
 
-static int count(struct counter *c)
+static int count_groups(struct counter *c)
 {
     struct tsm_shower *s = c->s;
     const struct tsm_expr *condition = s->show->condition;
@@ -389,7 +393,7 @@ int tsm_show_cardinality(struct tsm_shower *s)
         return rc;
     struct counter *c = tsm_calloc(1, sizeof *c);
     c->s = s;
-    rc = count(c);
+    rc = count_groups(c);
     tsm_system_select_release(&c->x);
     tsm_tag_list_release(&c->tags);
     tsm_map_release(&c->key_answers);

@@ -33,6 +33,11 @@ void tsm_show_rows_series(struct tsm_show_rows *s, struct tsm_str name, const st
 int tsm_show_rows_add(struct tsm_show_rows *s, struct tsm_str first, struct tsm_str second,
                       struct tsm_err *err);
 int tsm_show_rows_end(struct tsm_show_rows *s, struct tsm_err *err);
+/* LIMIT is reached: nothing that is added now will be given. */
+static inline bool tsm_show_rows_full(const struct tsm_show_rows *s)
+{
+    return s->left == 0;
+}
 
 /* ---- a statement about what is in the shards -------------------------------------------------- */
 
@@ -47,7 +52,6 @@ struct tsm_shower {
     struct tsm_time_range range;
     struct tsm_shard **shards; /* of the sources' policies, or of all, in the time range */
     size_t nshards;
-    struct tsm_catalogue catalogue;
 };
 
 /* Does a condition compare with time? As influxql's HasTimeExpr(). */
@@ -55,13 +59,15 @@ bool tsm_has_time(const struct tsm_expr *e);
 /* Takes the time range out of a condition. */
 int tsm_shower_condition(struct tsm_shower *s, const struct tsm_expr *condition);
 /* Adds "_name is one of the sources" to a condition, as influxd does. */
-struct tsm_expr *tsm_shower_names(struct tsm_shower *s, struct tsm_expr *condition);
+struct tsm_expr *tsm_shower_sources(struct tsm_shower *s, struct tsm_expr *condition);
+/* Whether a measurement is one of the sources: 1, 0 or an error; yes without any. */
+int tsm_shower_is_source(const struct tsm_shower *s, struct tsm_str name);
 /* WITH KEY as a comparison with _tagKey. */
 struct tsm_expr *tsm_shower_keys(struct tsm_shower *s);
 /* The shards of each source's policy; without sources, of the default policy. */
 int tsm_shower_source_shards(struct tsm_shower *s);
-/* All measurements and series of the database. */
-int tsm_shower_catalogue(struct tsm_shower *s, bool names_only);
+/* All shards of the database, and its measurements. The caller frees *all and the names. */
+int tsm_shower_names(struct tsm_shower *s, struct tsm_shard ***all, size_t *n, struct tsm_str_list *names);
 /* Is there any shard of the database in the time range? */
 int tsm_shower_any_shard(struct tsm_shower *s, bool *any);
 

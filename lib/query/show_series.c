@@ -1,74 +1,118 @@
 /* query/show_series.c: SHOW SERIES. */
 #include "base/alloc.h"
-#include "base/map.h"
+#include "query/plan_tags.h"
 #include "query/show_impl.h"
-#include "query/tag_filter.h"
 #include "query/system_select.h"
+#include "query/tag_filter.h"
 
 #include "base/banned.h"
 
-static int list_one(struct tsm_shower *s, const struct tsm_expr *condition, const struct tsm_map *alive,
-                    const struct tsm_listed_measurement *m, const struct tsm_listed_series *series,
-                    struct tsm_show_rows *out)
-{
-    if (alive && tsm_map_get(alive, series->key, tsm_hash(series->key)) == TSM_MAP_NONE)
-        return TSM_OK;
-    int rc = tsm_filter_series(condition, m->name, series, s->err);
-    return rc > 0 ? tsm_show_rows_add(out, series->key, tsm_str("", 0), s->err) : rc;
-}
+/* ---- with a time range ------------------------------------------------------------------------ */
 
-/* alive: the series to give, NULL for all. */
-static int list_series(struct tsm_shower *s, const struct tsm_expr *condition, const struct tsm_map *alive,
-                       bool descending, struct tsm_show_rows *out)
+/* influxd selects _seriesKey from the shards that the range touches, and gives all their series. */
+static int find_series(struct tsm_shower *s, struct tsm_system_select *x, struct tsm_str_list *found)
 {
-    const struct tsm_catalogue *c = &s->catalogue;
-    unsigned rounds = 0;
-    int rc = TSM_OK;
-    tsm_show_rows_series(out, tsm_str("", 0), s->show);
-    for (size_t i = 0; i < c->n && rc >= 0; i++) {
-        const struct tsm_listed_measurement *m = &c->measurements[descending ? c->n - 1 - i : i];
-        for (size_t k = 0; k < m->nseries && rc >= 0; k++) {
-            rc = tsm_control_round(s->q->opt->control, &rounds, s->err);
-            if (rc == TSM_OK)
-                rc = list_one(s, condition, alive, m, &m->series[descending ? m->nseries - 1 - k : k], out);
-        }
-    }
-    return rc < 0 ? rc : tsm_show_rows_end(out, s->err);
-}
-
-/* With a time range influxd selects _seriesKey from the shards that it touches, and gives all their series. */
-static int show_series_in_time(struct tsm_shower *s, struct tsm_show_rows *out)
-{
-    struct tsm_map alive = {0};
-    struct tsm_system_select x;
-    int rc = tsm_system_select_open(&x, s->q, s->show, s->show->condition, false, s->err);
-    for (size_t i = 0; rc >= 0 && x.visible && i < x.plan.nunits; i++) {
-        const struct tsm_unit *u = &x.plan.units[i];
+    int rc = tsm_system_select_open(x, s->q, s->show, s->show->condition, false, s->err);
+    for (size_t i = 0; rc >= 0 && x->visible && i < x->plan.nunits; i++) {
+        const struct tsm_unit *u = &x->plan.units[i];
         for (size_t k = 0; k < u->nseries && rc >= 0; k++) {
-            struct tsm_str key = tsm_plan_series_key(u, &u->series[k]);
-            uint64_t hash = tsm_hash(key);
-            rc = tsm_system_select_passes(&x, u, k, s->err);
-            if (rc > 0 && tsm_map_get(&alive, key, hash) == TSM_MAP_NONE)
-                tsm_map_put(&alive, key, hash, 0);
+            rc = tsm_system_select_passes(x, u, k, s->err);
+            if (rc <= 0)
+                continue;
+            TSM_GROW(found->items, found->n + 1, found->cap);
+            found->items[found->n++] = tsm_plan_series_key(u, &u->series[k]);
         }
+        if (rc >= 0 && tsm_plan_bytes(&x->plan) + found->cap * sizeof *found->items > s->q->opt->memory)
+            rc = tsm_err_set(s->err, TSM_ELIMIT,
+                             "the list of series needs more than the memory limit of %zu bytes",
+                             s->q->opt->memory);
     }
-    bool any = alive.used > 0;
-    if (rc >= 0 && any)
-        rc = tsm_catalogue_make(s->shards, s->nshards, false, s->q->opt->memory, &s->catalogue, s->err);
-    if (rc >= 0 && any)
-        rc = list_series(s, NULL, &alive, s->show->descending, out);
-    tsm_system_select_release(&x);
-    tsm_map_release(&alive);
     return rc < 0 ? rc : TSM_OK;
 }
 
-static int show_series_in_index(struct tsm_shower *s, const struct tsm_expr *condition,
-                                struct tsm_show_rows *out)
+static int show_series_in_time(struct tsm_shower *s, struct tsm_show_rows *out)
 {
-    int rc = tsm_filter_check_operators(condition, s->err);
+    struct tsm_system_select x;
+    struct tsm_str_list found = {0};
+    int rc = find_series(s, &x, &found);
+    tsm_series_sort(&found);
+    tsm_show_rows_series(out, tsm_str("", 0), s->show);
+    for (size_t i = 0; i < found.n && rc == TSM_OK && !tsm_show_rows_full(out); i++) {
+        size_t at = s->show->descending ? found.n - 1 - i : i;
+        if (at && tsm_str_eq(found.items[at - 1], found.items[at]))
+            continue; /* of another shard, too */
+        rc = tsm_show_rows_add(out, found.items[at], tsm_str("", 0), s->err);
+    }
     if (rc == TSM_OK)
-        rc = tsm_shower_catalogue(s, false);
-    return rc == TSM_OK ? list_series(s, condition, NULL, false, out) : rc;
+        rc = tsm_show_rows_end(out, s->err);
+    tsm_str_list_release(&found);
+    tsm_system_select_release(&x);
+    return rc;
+}
+
+/* ---- from the index --------------------------------------------------------------------------- */
+
+struct lister {
+    struct tsm_shower *s;
+    const struct tsm_expr *condition;
+    struct tsm_shard **shards;
+    size_t nshards;
+    struct tsm_str_list names;
+    struct tsm_tag_list tags;
+    struct tsm_show_rows *out;
+    unsigned rounds;
+};
+
+static int list_one(struct lister *l, struct tsm_str measurement, struct tsm_str key, struct tsm_arena *a)
+{
+    struct tsm_err *err = l->s->err;
+    int rc = tsm_control_round(l->s->q->opt->control, &l->rounds, err);
+    if (rc == TSM_OK && l->s->condition) {
+        rc = tsm_tag_list_parse(&l->tags, key, a, err);
+        struct tsm_listed_series series = {key, l->tags.items, (uint32_t)l->tags.n};
+        if (rc == TSM_OK)
+            rc = tsm_filter_series(l->condition, measurement, &series, err);
+        if (rc <= 0)
+            return rc;
+    }
+    return rc < 0 ? rc : tsm_show_rows_add(l->out, key, tsm_str("", 0), err);
+}
+
+/* The condition without the sources has been asked when it is NULL. */
+static int list_measurement(struct lister *l, struct tsm_str name)
+{
+    struct tsm_str_list series = {0};
+    struct tsm_arena a = {0};
+    int rc = tsm_shower_is_source(l->s, name);
+    if (rc <= 0)
+        return rc;
+    rc = tsm_catalogue_series(l->shards, l->nshards, name, l->s->q->opt->control, l->s->q->opt->memory,
+                              &series, l->s->err);
+    for (size_t i = 0; i < series.n && rc >= 0 && !tsm_show_rows_full(l->out); i++) {
+        rc = list_one(l, name, series.items[i], &a);
+        if (a.bytes > 1 << 20)
+            tsm_arena_release(&a); /* names with escapes */
+    }
+    tsm_arena_release(&a);
+    tsm_str_list_release(&series);
+    return rc < 0 ? rc : TSM_OK;
+}
+
+static int show_series_in_index(struct tsm_shower *s, struct tsm_show_rows *out)
+{
+    struct lister l = {.s = s, .condition = tsm_shower_sources(s, s->condition), .out = out};
+    int rc = tsm_filter_check_operators(l.condition, s->err);
+    if (rc == TSM_OK)
+        rc = tsm_shower_names(s, &l.shards, &l.nshards, &l.names);
+    tsm_show_rows_series(out, tsm_str("", 0), s->show);
+    for (size_t i = 0; i < l.names.n && rc == TSM_OK && !tsm_show_rows_full(out); i++)
+        rc = list_measurement(&l, l.names.items[i]);
+    if (rc == TSM_OK)
+        rc = tsm_show_rows_end(out, s->err);
+    tsm_str_list_release(&l.names);
+    tsm_tag_list_release(&l.tags);
+    tsm_free(l.shards);
+    return rc;
 }
 
 /* influxd looks the type of a name::field up in an index that knows none, so ::field says nothing here. */
@@ -96,8 +140,7 @@ int tsm_show_series(struct tsm_shower *s)
     s->condition = tsm_expr_copy(&s->arena, s->condition);
     forget_any_field(s->condition);
     struct tsm_show_rows *out = tsm_show_rows_new(s->sink, "key", NULL);
-    rc = tsm_has_time(s->show->condition) ? show_series_in_time(s, out)
-                                          : show_series_in_index(s, tsm_shower_names(s, s->condition), out);
+    rc = tsm_has_time(s->show->condition) ? show_series_in_time(s, out) : show_series_in_index(s, out);
     tsm_free(out);
     return rc;
 }

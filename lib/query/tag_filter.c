@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/num.h"
+#include "query/plan_tags.h"
 
 #include "base/banned.h"
 
@@ -93,20 +94,23 @@ static int measurement_by_tag(const struct tsm_expr *e, const struct tsm_listed_
                               struct tsm_err *err)
 {
     struct tsm_str key = e->u.binary.lhs->u.var.name, last = {0};
-    bool has_key = false, any = false;
-    for (size_t i = 0; i < m->nseries && !any; i++)
-        for (uint32_t k = 0; k < m->series[i].ntags && !any; k++) {
-            const struct tsm_tag *t = &m->series[i].tags[k];
-            if (!tsm_str_eq(t->key, key) || (has_key && tsm_str_eq(t->value, last)))
+    struct tsm_tag_list tags = {0};
+    struct tsm_arena a = {0};
+    bool has_key = false;
+    int rc = 0;
+    for (size_t i = 0; i < m->nseries && rc == 0; i++) {
+        rc = tsm_tag_list_parse(&tags, m->series[i], &a, err);
+        for (size_t k = 0; k < tags.n && rc == 0; k++) {
+            if (!tsm_str_eq(tags.items[k].key, key) || (has_key && tsm_str_eq(tags.items[k].value, last)))
                 continue;
             has_key = true;
-            last = t->value;
-            int rc = matches(e->u.binary.rhs, t->value, err);
-            if (rc < 0)
-                return rc;
-            any = rc > 0;
+            last = tags.items[k].value;
+            rc = matches(e->u.binary.rhs, last, err);
         }
-    return has_key && any != is_negated(e->u.binary.op);
+    }
+    tsm_tag_list_release(&tags);
+    tsm_arena_release(&a);
+    return rc < 0 ? rc : has_key && (rc > 0) != is_negated(e->u.binary.op);
 }
 
 static int measurement_by_comparison(const struct tsm_expr *e, const struct tsm_listed_measurement *m,

@@ -6,8 +6,22 @@
 #ifndef TSM_QUERY_TAG_FILTER_H
 #define TSM_QUERY_TAG_FILTER_H
 
+#include "format/series_key.h"
 #include "query/ast.h"
-#include "query/catalogue.h"
+
+struct tsm_listed_series {
+    struct tsm_str key;         /* as in the shard */
+    const struct tsm_tag *tags; /* ascending by key, texts unescaped */
+    uint32_t ntags;
+};
+
+struct tsm_listed_measurement {
+    struct tsm_str name;
+    const struct tsm_str *series; /* keys of them all; needed where a condition asks for tags */
+    size_t nseries;
+    const struct tsm_str *tag_keys; /* for tsm_filter_tag_keys() */
+    size_t ntag_keys;
+};
 
 /* Each gives 1 for yes, 0 for no, or an error (TSM_EQUERY with influxd's text). e NULL: yes. */
 
