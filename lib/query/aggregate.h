@@ -29,7 +29,8 @@ struct tsm_agg_call {
     enum tsm_agg_method method;
     enum tsm_vec_type type; /* of the field */
     size_t field;           /* among the plan's */
-    int64_t tmin, tmax;     /* what is read of it: intervals before the first one of the answer, too */
+    int64_t from, to;       /* the times of its points: intervals before the first one of the answer, too */
+    int64_t tmin, tmax;     /* what is read of those */
     bool visible;           /* the series of its points can be seen */
     bool own_time;          /* their own times are shown, not those of the intervals */
     bool dense;             /* TSM_AGG_FOLD: see above */
@@ -152,6 +153,9 @@ struct tsm_agg_result {
     size_t lead_gaps; /* before the first point */
     size_t gaps;      /* since the last point */
     size_t broken_at; /* points before the first two in a row between or behind points; SIZE_MAX: none */
+    size_t first_gap; /* points before the first one; SIZE_MAX: none */
+    uint64_t after;   /* intervals that are filled in behind the last point */
+    bool ends;        /* influxd's iterator ends here: nothing comes for groups behind this one */
 };
 struct tsm_agg_group {
     struct tsm_agg_result *results; /* per call */

@@ -48,17 +48,21 @@ static int check_types(struct tsm_run *r, const struct tsm_agg_call *k, struct t
     return TSM_OK;
 }
 
-/* What is read. influxd's arithmetic is meant: without a lower bound, nothing is left that lies before the answer, and
- * nothing at all is read. */
+/*
+ * What is read, within the shards that the statement reads. influxd's arithmetic is meant: without a lower bound, nothing is
+ * left that lies before the answer, and nothing at all is read.
+ */
 static void find_range(struct tsm_agg_call *k, const struct tsm_compiled *c)
 {
     uint64_t before = (uint64_t)c->interval * k->call->before;
-    k->tmin = c->tmin;
-    k->tmax = c->tmax;
+    k->from = c->tmin;
+    k->to = c->tmax;
     if (c->descending)
-        k->tmax = (int64_t)((uint64_t)c->tmax + before);
+        k->to = (int64_t)((uint64_t)c->tmax + before);
     else
-        k->tmin = (int64_t)((uint64_t)c->tmin - before);
+        k->from = (int64_t)((uint64_t)c->tmin - before);
+    k->tmin = k->from < c->shard_tmin ? c->shard_tmin : k->from;
+    k->tmax = k->to > c->shard_tmax ? c->shard_tmax : k->to;
 }
 
 static void choose_values(struct tsm_agg *a, struct tsm_agg_call *k)
@@ -86,9 +90,11 @@ static int init_call(struct tsm_agg *a, size_t i, struct tsm_err *err)
         k->fn = c->fn == TSM_FN_TOP ? TSM_FN_MAX : TSM_FN_MIN;
     if (c->index == SIZE_MAX || !any_series(r->plan, c->index))
         return TSM_OK;
-    int code = check_types(r, k, err);
     find_range(k, r->c);
-    if (code || k->tmin > k->tmax)
+    if (k->tmin > k->tmax)
+        return TSM_OK;
+    int code = check_types(r, k, err);
+    if (code)
         return code;
     k->own_time = selector && (!interval || c->outer == TSM_FN_TOP || c->outer == TSM_FN_BOTTOM ||
                                c->outer == TSM_FN_SAMPLE);

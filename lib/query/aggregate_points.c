@@ -594,7 +594,7 @@ void tsm_agg_reduce_points(struct tsm_agg_reducer *k)
 static int reduce_call(struct tsm_agg_reducer *k, struct tsm_err *err)
 {
     int code = TSM_OK;
-    k->out->broken_at = SIZE_MAX;
+    k->out->broken_at = k->out->first_gap = SIZE_MAX;
     if (k->c->method == TSM_AGG_VALUES)
         code = tsm_agg_reduce_values(k, err);
     else if (k->c->method != TSM_AGG_NONE)

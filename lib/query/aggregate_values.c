@@ -116,6 +116,8 @@ static void note_gap(struct tsm_agg_reducer *k)
 {
     struct tsm_agg_result *r = k->out;
     r->gaps++;
+    if (r->first_gap == SIZE_MAX)
+        r->first_gap = r->n;
     if (r->n == 0)
         r->lead_gaps++;
     else if (r->gaps == 2 && r->broken_at == SIZE_MAX)

@@ -46,10 +46,10 @@ void tsm_fill_begin_points(struct tsm_fill_stream *s, const struct tsm_run *r,
     s->filling = c->interval && s->fill != TSM_FILL_NONE && is_filled(fn) && in->n;
     if (!s->filling)
         return;
-    int64_t low = tsm_window_at(c, call->tmin).start, high = tsm_window_at(c, call->tmax).start;
+    int64_t low = tsm_window_at(c, call->from).start, high = tsm_window_at(c, call->to).start;
     s->window = c->descending ? high : low;
     s->last = c->descending ? low : high;
-    if (call->tmin == TSM_TIME_MIN) {
+    if (call->from == TSM_TIME_MIN) {
         if (!c->descending)
             s->window = in->t[0]; /* nothing before the first point */
         else

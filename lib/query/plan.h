@@ -77,6 +77,7 @@ struct tsm_plan {
     size_t ntags, captags;
     struct tsm_str *dimensions; /* ascending, distinct */
     size_t ndimensions;
+    bool *grouped; /* per dimension, whether GROUP BY names it, so that SLIMIT counts by it; NULL: all are */
     struct tsm_expr **filters; /* conditions on fields; [TSM_NO_FILTER] is NULL */
     size_t nfilters, capfilters;
     struct tsm_plan_group *groups; /* ascending by name and tags */

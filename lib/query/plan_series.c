@@ -106,7 +106,7 @@ static struct tsm_str make_limit_key(struct listing *l, const struct tsm_str *va
     for (int part = 0; part < 2; part++) {
         for (size_t d = 0; d < p->ndimensions; d++) {
             struct tsm_str v = values[l->dimensions[d]];
-            if (v.n == 0)
+            if (v.n == 0 || (p->grouped && !p->grouped[d]))
                 continue;
             if (key.len)
                 tsm_buf_byte(&key, '|');
@@ -226,13 +226,14 @@ static void limit_sets(struct ordered_set *order, size_t *n, int64_t slimit, int
     if (slimit == 0 && soffset == 0)
         return;
     tsm_sort(order, *n, sizeof *order, compare_limit_keys);
-    if (soffset > (int64_t)*n) {
-        *n = 0;
-        return;
+    int64_t number = -1; /* of the key: sets that top() or bottom() took apart have one */
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        number += i == 0 || !tsm_str_eq(order[i].limit_key, order[i - 1].limit_key);
+        if (number >= soffset && number - soffset < slimit)
+            order[kept++] = order[i];
     }
-    size_t left = *n - (size_t)soffset;
-    *n = slimit < (int64_t)left ? (size_t)slimit : left;
-    memmove(order, order + soffset, *n * sizeof *order);
+    *n = kept;
 }
 
 /* Puts the series set by set, the sets in the order of their values, and drops those that a limit left out.

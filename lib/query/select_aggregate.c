@@ -41,7 +41,11 @@ struct aggregate {
     bool *closes;    /* the group there is the last one of a series of the answer; NULL: all are */
     struct tsm_agg_result *pending; /* of the groups since the last that does */
     size_t npending, cappending;
-    size_t given;                        /* groups */
+    size_t given; /* groups */
+    struct over { /* per call: see heed_ends() */
+        uint64_t rows_after;
+        bool is;
+    } * over;
     struct tsm_tag *tags;                /* of the series, when closes is set */
     uint64_t gaps, rows_after, any_rows; /* see heed_gaps() */
 };
@@ -64,7 +68,7 @@ static void use_grouped_tags(struct aggregate *k, struct tsm_series_head *head)
 {
     size_t n = 0;
     for (size_t i = 0; i < head->ntags; i++)
-        if (k->r->shape->grouped[i])
+        if (k->r->plan->grouped[i])
             k->tags[n++] = head->tags[i];
     head->tags = k->tags;
     head->ntags = n;
@@ -243,10 +247,12 @@ static bool any_left(const struct feed *feeds, size_t n)
 static void heed_gaps(struct aggregate *k, struct tsm_agg_result *res)
 {
     const struct tsm_compiled *c = k->r->c;
-    if (k->r->shape->ncalls != 1 || k->agg.calls[0].call->outer != TSM_FN_PERCENTILE)
+    enum tsm_function fn = k->agg.calls[0].call->outer;
+    if (k->r->shape->ncalls != 1 ||
+        (fn != TSM_FN_PERCENTILE && fn != TSM_FN_HOLT_WINTERS && fn != TSM_FN_HOLT_WINTERS_WITH_FIT))
         return;
     k->gaps += res->lead_gaps;
-    bool filling = c->interval && c->fill != TSM_FILL_NONE;
+    bool filling = fn == TSM_FN_PERCENTILE && c->interval && c->fill != TSM_FILL_NONE;
     uint64_t seen = k->gaps > k->rows_after ? k->gaps - k->rows_after : 0;
     if (seen > k->any_rows) {
         k->ended = true;
@@ -264,11 +270,27 @@ static void heed_gaps(struct aggregate *k, struct tsm_agg_result *res)
         k->rows_after = (uint64_t)((c->descending ? t - last : last - t) / c->interval);
 }
 
+/* The same below a transform, which does not try once more: nothing comes for this group and those behind it. */
+static void heed_ends(struct aggregate *k, size_t call, struct tsm_agg_result *res)
+{
+    struct over *over = &k->over[call];
+    if (k->agg.calls[call].call->nsteps == 0)
+        return;
+    if (k->agg.calls[call].fn == TSM_FN_PERCENTILE && res->lead_gaps > over->rows_after)
+        over->is = true;
+    if (over->is)
+        res->n = 0;
+    over->is = over->is || res->ends;
+    over->rows_after = res->after;
+}
+
 static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struct tsm_agg_group *results,
                       struct tsm_err *err)
 {
     size_t ncalls = k->r->shape->ncalls;
     struct feed few[8], *feeds = ncalls > 8 ? tsm_calloc(ncalls, sizeof *feeds) : few;
+    for (size_t c = 0; c < ncalls; c++)
+        heed_ends(k, c, &results->results[c]);
     heed_gaps(k, &results->results[0]);
     for (size_t i = 0; i < ninputs(k); i++)
         k->cells[i] = (struct cell){0};
@@ -324,7 +346,7 @@ static bool same_series(const struct aggregate *k, const struct tsm_plan_group *
     if (!tsm_str_eq(x->name, y->name))
         return false;
     for (size_t i = 0; i < k->r->plan->ndimensions; i++)
-        if (k->r->shape->grouped[i] && !tsm_str_eq(x->tags[i].value, y->tags[i].value))
+        if (k->r->plan->grouped[i] && !tsm_str_eq(x->tags[i].value, y->tags[i].value))
             return false;
     return true;
 }
@@ -338,7 +360,7 @@ static int compare_groups(const void *x, const void *y, void *ctx)
     const struct tsm_plan_group *g = &p->groups[a], *h = &p->groups[b];
     int c = tsm_str_cmp(g->name, h->name);
     for (size_t i = 0; i < p->ndimensions && !c; i++)
-        if (k->r->shape->grouped[i])
+        if (k->r->plan->grouped[i])
             c = tsm_str_cmp(g->tags[i].value, h->tags[i].value);
     if (c)
         return k->r->c->descending ? -c : c;
@@ -352,7 +374,7 @@ static void order_groups(struct aggregate *k)
     k->order = tsm_realloc_array(NULL, n + 1, sizeof *k->order);
     for (size_t i = 0; i < n; i++)
         k->order[i] = (uint32_t)(k->r->c->descending ? n - 1 - i : i);
-    if (!k->r->shape->grouped)
+    if (!k->r->plan->grouped)
         return;
     qsort_r(k->order, n, sizeof *k->order, compare_groups, k);
     k->closes = tsm_calloc(n + 1, sizeof *k->closes);
@@ -519,6 +541,7 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
     tsm_cursor_init(&k.cursor);
     k.cursor.control = r->plan->control;
     k.cells = tsm_calloc(n, sizeof *k.cells);
+    k.over = tsm_calloc(r->shape->ncalls, sizeof *k.over);
     k.values = tsm_calloc(n, sizeof *k.values);
     k.nulls = tsm_calloc(n, sizeof *k.nulls);
     k.filled = tsm_calloc(n, sizeof *k.filled);
@@ -548,6 +571,7 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
     tsm_free(k.filled);
     tsm_free(k.missing);
     tsm_free(k.cells);
+    tsm_free(k.over);
     tsm_free(k.t);
     tsm_arena_release(&k.text);
     tsm_cursor_release(&k.cursor);

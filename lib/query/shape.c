@@ -293,7 +293,6 @@ static void add_top_dimensions(struct tsm_shaper *k)
     const struct tsm_call *top = s->ncalls ? &s->calls[0] : NULL;
     size_t most = p->ndimensions + (top ? top->ntags : 0);
     struct tsm_str *all = tsm_arena_alloc(k->a, most * sizeof *all);
-    s->ngrouped = p->ndimensions;
     if (!top || top->ntags == 0)
         return;
     size_t n = 0;
@@ -306,10 +305,10 @@ static void add_top_dimensions(struct tsm_shaper *k)
     for (size_t i = 0; i < n; i++)
         if (i == 0 || !tsm_str_eq(all[i], all[distinct - 1]))
             all[distinct++] = all[i];
-    s->grouped = tsm_arena_calloc(k->a, distinct * sizeof *s->grouped);
+    p->grouped = tsm_arena_calloc(k->a, distinct * sizeof *p->grouped);
     for (size_t i = 0; i < distinct; i++)
         for (size_t d = 0; d < p->ndimensions; d++)
-            s->grouped[i] = s->grouped[i] || tsm_str_eq(all[i], p->dimensions[d]);
+            p->grouped[i] = p->grouped[i] || tsm_str_eq(all[i], p->dimensions[d]);
     p->dimensions = all;
     p->ndimensions = distinct;
 }

@@ -63,9 +63,6 @@ struct tsm_shape {
     struct tsm_column_head *heads; /* of the columns */
     struct tsm_expr *condition;    /* with types */
     bool selector;                 /* one call, and it gives a point */
-    bool *
-        grouped; /* per dimension of the plan, whether GROUP BY names it: the others are the tags of top() or bottom() */
-    size_t ngrouped;
 };
 
 /* Also registers with the plan what is read, and sets its dimensions. Everything is in the plan's arena.
