@@ -17,6 +17,7 @@ step "loss of power" "$BUILD/torture/cuts" "$TORTURE_CUTS"
 step "failures of calls by chance" "$BUILD/torture/cuts" --faults "$TORTURE_CUTS"
 step "failures of every call" "$BUILD/torture/cuts" --every 1 4
 step "kill -9" python3 tests/torture/kill.py "$TORTURE_SECONDS"
+step "kill -9 of the daemon" python3 tests/torture/raftd.py "$TORTURE_SECONDS"
 # A sanitizer has an allocator of its own.
 [ -n "$SANITIZER" ] || step "no memory" python3 tests/torture/alloc.py 1 "$TORTURE_SECONDS"
 if [ "$failed" -eq 0 ]; then
