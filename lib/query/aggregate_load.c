@@ -14,55 +14,6 @@ enum {
     TASKS = 64,             /* about as many when there are few series */
 };
 
-/* A shift of the clock that is not shorter than the interval does not move its borders. */
-static bool moves_borders(const struct tsm_compiled *c, int64_t shift)
-{
-    return shift != 0 && (shift < 0 ? -shift : shift) < c->interval;
-}
-
-static int64_t clamped(__int128 t)
-{
-    return t < TSM_TIME_MIN ? TSM_TIME_MIN : t > INT64_MAX ? INT64_MAX : (int64_t)t;
-}
-
-/* The interval begins and ends at a multiple of its length on the clocks of the zone, as influxd finds it: from the offset at t, and
- * then from those at the borders. */
-static struct tsm_window window_in_zone(const struct tsm_compiled *c, int64_t t)
-{
-    const struct tsm_zone *z = c->stmt->location;
-    t = clamped((__int128)t - c->offset);
-    int64_t zone = tsm_zone_offset(z, t), rest = (int64_t)(((__int128)t + zone) % c->interval);
-    if (rest < 0)
-        rest += c->interval;
-    struct tsm_window w = {clamped((__int128)t - rest), clamped((__int128)t + (c->interval - rest))};
-    int64_t shift = zone - tsm_zone_offset(z, w.start);
-    if (moves_borders(c, shift))
-        w.start = clamped((__int128)w.start + shift);
-    int64_t later = tsm_zone_offset(z, w.end);
-    shift = zone - later;
-    if (moves_borders(c, shift)) {
-        int64_t moved = clamped((__int128)w.end + shift);
-        /* Put back: the interval is longer. Put forward: shorter, if the change is before its end. */
-        if (shift > 0 || tsm_zone_offset(z, moved) == later)
-            w.end = moved;
-    }
-    return (struct tsm_window){clamped((__int128)w.start + c->offset), clamped((__int128)w.end + c->offset)};
-}
-
-struct tsm_window tsm_window_at(const struct tsm_compiled *c, int64_t t)
-{
-    if (c->interval == 0)
-        return (struct tsm_window){TSM_TIME_MIN, INT64_MAX};
-    if (c->stmt->location)
-        return window_in_zone(c, t);
-    __int128 x = (__int128)t - c->offset, d = c->interval, rest = x % d;
-    if (rest < 0)
-        rest += d;
-    __int128 start = x - rest + c->offset, end = start + d;
-    return (struct tsm_window){start < TSM_TIME_MIN ? TSM_TIME_MIN : (int64_t)start,
-                               end > INT64_MAX ? INT64_MAX : (int64_t)end};
-}
-
 /* ---- waves ------------------------------------------------------------------------------------- */
 
 void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group)
