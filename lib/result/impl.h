@@ -22,5 +22,15 @@ struct tsm_result_writer *tsm_result_json_new(const struct tsm_result_options *o
 struct tsm_result_writer *tsm_result_jsonl_new(const struct tsm_result_options *opt);
 struct tsm_result_writer *tsm_result_line_new(const struct tsm_result_options *opt);
 struct tsm_result_writer *tsm_result_table_new(const struct tsm_result_options *opt);
+struct tsm_result_writer *tsm_result_http_csv_new(const struct tsm_result_options *opt);
+struct tsm_result_writer *tsm_result_msgpack_new(const struct tsm_result_options *opt);
+
+void tsm_http_csv_error(struct tsm_buf *out, const char *message);
+void tsm_msgpack_error(struct tsm_buf *out, const char *message);
+
+static inline bool tsm_result_whole(const struct tsm_result_writer *w, unsigned statement)
+{
+    return w->opt.whole && w->opt.whole(w->opt.ctx, statement);
+}
 
 #endif

@@ -8,15 +8,20 @@ static const struct {
     const char *name;
     struct tsm_result_writer *(*make)(const struct tsm_result_options *opt);
 } formats[] = {
-    [TSM_FORMAT_TABLE] = {"table", tsm_result_table_new}, [TSM_FORMAT_CSV] = {"csv", tsm_result_csv_new},
-    [TSM_FORMAT_TSV] = {"tsv", tsm_result_csv_new},       [TSM_FORMAT_JSON] = {"json", tsm_result_json_new},
-    [TSM_FORMAT_JSONL] = {"jsonl", tsm_result_jsonl_new}, [TSM_FORMAT_LINE] = {"line", tsm_result_line_new},
+    [TSM_FORMAT_TABLE] = {"table", tsm_result_table_new},
+    [TSM_FORMAT_CSV] = {"csv", tsm_result_csv_new},
+    [TSM_FORMAT_TSV] = {"tsv", tsm_result_csv_new},
+    [TSM_FORMAT_JSON] = {"json", tsm_result_json_new},
+    [TSM_FORMAT_JSONL] = {"jsonl", tsm_result_jsonl_new},
+    [TSM_FORMAT_LINE] = {"line", tsm_result_line_new},
+    [TSM_FORMAT_HTTP_CSV] = {NULL, tsm_result_http_csv_new},
+    [TSM_FORMAT_MSGPACK] = {NULL, tsm_result_msgpack_new},
 };
 
 bool tsm_format_by_name(struct tsm_str name, enum tsm_format *format)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (tsm_str_eq(name, tsm_str_of(formats[i].name))) {
+        if (formats[i].name && tsm_str_eq(name, tsm_str_of(formats[i].name))) {
             *format = (enum tsm_format)i;
             return true;
         }
@@ -78,4 +83,14 @@ void tsm_result_writer_free(struct tsm_sink *s)
     if (w->release)
         w->release(w);
     tsm_free(w);
+}
+
+void tsm_result_error(struct tsm_buf *out, enum tsm_format format, bool pretty, const char *message)
+{
+    if (format == TSM_FORMAT_MSGPACK)
+        tsm_msgpack_error(out, message);
+    else if (format == TSM_FORMAT_HTTP_CSV)
+        tsm_http_csv_error(out, message);
+    else
+        tsm_json_error(out, message, pretty);
 }

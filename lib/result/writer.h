@@ -13,7 +13,10 @@ enum tsm_format {
     TSM_FORMAT_TSV,
     TSM_FORMAT_JSON,
     TSM_FORMAT_JSONL,
-    TSM_FORMAT_LINE
+    TSM_FORMAT_LINE,
+    /* A server's, without a name: */
+    TSM_FORMAT_HTTP_CSV, /* influxd's CSV: name, tags, columns */
+    TSM_FORMAT_MSGPACK,  /* influxd's MessagePack; each document is held until it is complete */
 };
 
 struct tsm_result_options {
@@ -21,6 +24,13 @@ struct tsm_result_options {
     int64_t epoch_unit; /* nanoseconds per unit; 0: RFC 3339 */
     bool pretty;        /* JSON: influxd's pretty=true */
     bool header;        /* CSV and TSV */
+    /* Of a server; JSON and MessagePack, in HTTP_CSV row_limit and chunk_rows: */
+    uint64_t chunk_rows; /* influxd's chunked=true: a document per so many rows of a series; 0: one in all */
+    uint64_t row_limit;  /* after so many rows the writer wants no more (TSM_ESTOP); 0: any number */
+    size_t document_max; /* MessagePack: bytes of a document, beyond that TSM_ELIMIT; 0: any number */
+    /* Whether the answer of this statement is one document (of all but SELECT); NULL: of none. */
+    bool (*whole)(void *ctx, unsigned statement);
+    void *ctx;
 };
 
 bool tsm_format_by_name(struct tsm_str name, enum tsm_format *format);
@@ -29,6 +39,9 @@ struct tsm_sink *tsm_result_writer_new(const struct tsm_result_options *opt, str
 /* Ends the document ("]}" of JSON); then frees. */
 int tsm_result_writer_finish(struct tsm_sink *s, struct tsm_err *err);
 void tsm_result_writer_free(struct tsm_sink *s); /* for error paths, without ending the document */
+
+/* What a server answers when it refuses a request, in the format of the request. */
+void tsm_result_error(struct tsm_buf *out, enum tsm_format format, bool pretty, const char *message);
 
 /* The document with which influxd refuses a query that it cannot parse: {"error":"…"} and a newline. */
 void tsm_json_error(struct tsm_buf *out, const char *message, bool pretty);

@@ -172,11 +172,19 @@ static void test_json_errors(void **state)
     end(&f, "a <b> & \"c\"");
     assert_output(&f,
                   "{\"results\":[{\"statement_id\":0,\"error\":\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\"}]}\n");
-    /* In the middle of a series: still a document. */
+    /* In the middle of a series: the error alone, as influxd answers; */
     start(&f, TSM_FORMAT_JSON);
     begin(&f, 0);
     assert_int_equal(f.sink->series_begin(f.sink, &databases, NULL), TSM_OK);
     assert_int_equal(f.sink->rows(f.sink, &name_rows, NULL), TSM_OK);
+    end(&f, "broken");
+    assert_output(&f, "{\"results\":[{\"statement_id\":0,\"error\":\"broken\"}]}\n");
+    /* still a document when rows have been given away. */
+    start(&f, TSM_FORMAT_JSON);
+    begin(&f, 0);
+    assert_int_equal(f.sink->series_begin(f.sink, &databases, NULL), TSM_OK);
+    assert_int_equal(f.sink->rows(f.sink, &name_rows, NULL), TSM_OK);
+    f.out.written = 1;
     end(&f, "broken");
     assert_output(
         &f, "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"],"
