@@ -12,16 +12,29 @@
 
 /* ---- tokens and errors ------------------------------------------------------------------------ */
 
+/* A parameter that has a value is the token of that value. */
+static struct tsm_lexeme substitute(struct tsm_parser *p, struct tsm_lexeme l)
+{
+    if (l.tok != TSM_TOK_BOUNDPARAM || l.lit.n < 2)
+        return l;
+    const struct tsm_binding *b = tsm_binding_find(p->bindings, tsm_str(l.lit.p + 1, l.lit.n - 1));
+    if (b && b->tok != TSM_TOK_BOUNDPARAM) {
+        l.tok = b->tok;
+        l.lit = b->value;
+    }
+    return l;
+}
+
 struct tsm_lexeme tsm_parser_scan(struct tsm_parser *p)
 {
-    return tsm_lexer_scan(&p->lexer);
+    return substitute(p, tsm_lexer_scan(&p->lexer));
 }
 
 struct tsm_lexeme tsm_parser_next(struct tsm_parser *p)
 {
     struct tsm_lexeme l;
     do
-        l = tsm_lexer_scan(&p->lexer);
+        l = tsm_parser_scan(p);
     while (l.tok == TSM_TOK_WS || l.tok == TSM_TOK_COMMENT);
     return l;
 }
@@ -270,7 +283,15 @@ int tsm_parser_regex(struct tsm_parser *p, struct tsm_expr **e)
     uint32_t c = tsm_lexer_peek(&p->lexer);
     if (c == ' ' || c == '\t' || c == '\n')
         tsm_parser_skip_space(p);
-    if (tsm_lexer_peek(&p->lexer) != '/')
+    c = tsm_lexer_peek(&p->lexer);
+    if (c == '$') { /* it may stand for a regex */
+        struct tsm_lexeme l = tsm_parser_scan(p);
+        if (l.tok == TSM_TOK_REGEX)
+            return compile_regex(p, l, e);
+        tsm_parser_back(p);
+        return TSM_OK;
+    }
+    if (c != '/')
         return TSM_OK;
     struct tsm_lexeme l = tsm_lexer_scan_regex(&p->lexer);
     if (l.tok == TSM_TOK_BADREGEX)
@@ -452,6 +473,7 @@ static int parse_paren(struct tsm_parser *p, struct tsm_expr *e)
 static int parse_literal(struct tsm_parser *p, struct tsm_lexeme l, struct tsm_expr *e)
 {
     char message[100];
+    const struct tsm_binding *b;
     switch (l.tok) {
     case TSM_TOK_STRING:
         e->kind = TSM_EXPR_STRING;
@@ -480,9 +502,18 @@ static int parse_literal(struct tsm_parser *p, struct tsm_lexeme l, struct tsm_e
         if (tsm_parser_duration_text(l.lit, &e->u.integer, message) != TSM_OK)
             return tsm_parser_error(p, "%s", message);
         return TSM_OK;
+    case TSM_TOK_REGEX: { /* the value of a parameter */
+        struct tsm_expr *re;
+        TSM_TRY(compile_regex(p, l, &re));
+        *e = *re;
+        return TSM_OK;
+    }
     case TSM_TOK_BOUNDPARAM:
         if (l.lit.n < 2)
             return tsm_parser_error(p, "empty bound parameter");
+        b = tsm_binding_find(p->bindings, tsm_str(l.lit.p + 1, l.lit.n - 1));
+        if (b) /* its value is an error */
+            return tsm_parser_error(p, "%.*s", (int)b->value.n, b->value.p);
         return tsm_parser_error(p, "missing parameter: %.*s", l.lit.n < 500 ? (int)l.lit.n - 1 : 499,
                                 l.lit.p + 1);
     default:
@@ -562,12 +593,19 @@ static void start(struct tsm_parser *p, struct tsm_str text, struct tsm_ast *ast
 
 int tsm_parse_query(struct tsm_str text, struct tsm_ast *ast, struct tsm_err *err)
 {
+    return tsm_parse_query_bound(text, NULL, ast, err);
+}
+
+int tsm_parse_query_bound(struct tsm_str text, const struct tsm_bindings *bindings, struct tsm_ast *ast,
+                          struct tsm_err *err)
+{
     struct tsm_parser p;
     struct tsm_statement *statements = NULL;
     size_t n = 0, cap = 0;
     bool semicolon = true;
     int rc = TSM_OK;
     start(&p, text, ast, err);
+    p.bindings = bindings;
     for (;;) {
         struct tsm_lexeme l = tsm_parser_next(&p);
         if (l.tok == TSM_TOK_EOF)

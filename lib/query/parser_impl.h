@@ -10,6 +10,7 @@ struct tsm_parser {
     struct tsm_arena *arena; /* &ast->arena */
     struct tsm_err *err;
     unsigned depth;
+    const struct tsm_bindings *bindings; /* values of $name, or NULL */
 };
 
 /* Tokens. next() passes over white space and comments; scan() does not. */

@@ -278,7 +278,7 @@ int tsm_query_run(const struct tsm_query_options *opt, struct tsm_str text, stru
         .to = sink,
         .control = opt->control,
     };
-    int rc = tsm_parse_query(trim(text), &ast, err);
+    int rc = tsm_parse_query_bound(trim(text), opt->bindings, &ast, err);
     if (rc != TSM_OK) {
         tsm_ast_release(&ast);
         return tsm_err_wrap(err, rc, "error parsing query");

@@ -7,6 +7,7 @@
 #define TSM_QUERY_QUERY_H
 
 #include "query/backend.h"
+#include "query/binding.h"
 #include "query/control.h"
 #include "query/sink.h"
 #include "query/tasks.h"
@@ -20,6 +21,7 @@ struct tsm_query_options {
     size_t nfiles;
     struct tsm_str database; /* may be empty */
     struct tsm_str rp;       /* empty: the default */
+    const struct tsm_bindings *bindings; /* values of $name in the text; may be NULL */
     int64_t now;
     unsigned jobs;
     size_t memory; /* limit in bytes; a query that needs more fails with TSM_ELIMIT */
