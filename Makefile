@@ -33,7 +33,7 @@ override CPPFLAGS += -D_GNU_SOURCE -DTSM_VERSION_TEXT='"$(VERSION)"' -Ilib
 CFLAGS ?= -g
 override CFLAGS := -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-math-errno -pthread $(CFLAGS)
 override LDFLAGS += -pthread -Wl,--as-needed
-override LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -lraft -luv -lmicrohttpd -lcurl -ljansson -lmsgpackc -ljwt -lcrypt -lm
+override LDLIBS += -lz -lsnappy -llz4 -lpcre2-8 -lyaml -lraft -luv -lmicrohttpd -lcurl -ljansson -lmsgpackc -ljwt -lcrypto -lcrypt -lm
 ifneq ($(SANITIZER),)
 override CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all -fno-omit-frame-pointer
 override LDFLAGS += -fsanitize=$(SANITIZER)
@@ -98,7 +98,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 
 # ---- Debian packages ----------------------------------------------------------------------------
 DEBIAN_BUILD = gcc libc6-dev zlib1g-dev libsnappy-dev liblz4-dev libxxhash-dev libpcre2-dev libyaml-dev libraft-dev \
-	libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libmsgpack-dev libjwt-dev libcrypt-dev tzdata
+	libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libmsgpack-dev libjwt-dev libssl-dev libcrypt-dev tzdata
 DEBIAN_TEST = $(DEBIAN_BUILD) clang libclang-rt-14-dev libcmocka-dev bats jq curl gzip lz4 influxdb influxdb-client \
 	python3 procps openssl python3-influxdb python3-msgpack prometheus $(DEBIAN_NPM)
 DEBIAN_LINT = $(DEBIAN_BUILD) clang-format cppcheck shellcheck groff-base binutils git

@@ -22,11 +22,15 @@ struct tsm_service {
     void *ctx;
     const struct tsm_backend *backend; /* queries and changes */
     struct tsm_tasks *tasks;
+    /* A number that changes whenever meta.db does, cheap to ask for: what the server keeps of meta.db is as old as that. NULL: it
+     * asks for meta.db each time. */
+    uint64_t (*meta_version)(void *ctx);
 
     /*
-     * Takes points in, keys validated or not; they and their texts (which they borrow from *text) become the service's at once: it
-     * releases both. database exists (the caller has looked), rp is empty for the default. done is called exactly once, from any
-     * thread, also before this returns. Never blocks for long: with too much on its way already, done gets TSM_EAGAIN.
+     * Takes points in, with valid keys; they and their texts (which they borrow from *text) become the service's at once: it moves
+     * both out (the structs are empty when this returns) and releases them when it likes. database exists (the caller has looked),
+     * rp is empty for the default. done is called exactly once, from any thread, also before this returns. Never blocks for long:
+     * with too much on its way already, done gets TSM_EAGAIN.
      */
     void (*write)(void *ctx, struct tsm_str database, struct tsm_str rp, struct tsm_points *points,
                   struct tsm_buf *text, tsm_written_fn *done, void *done_ctx);
@@ -36,6 +40,9 @@ struct tsm_service {
      * separated by commas). */
     void (*metrics)(void *ctx, struct tsm_buf *out);
     void (*vars)(void *ctx, struct tsm_buf *out);
+    /* SHOW STATS and SHOW DIAGNOSTICS, as in struct tsm_query_options; may be NULL. */
+    int (*stats)(void *ctx, struct tsm_str module, bool diagnostics, struct tsm_sink *sink,
+                 struct tsm_err *err);
 };
 
 #endif
