@@ -26,7 +26,6 @@ struct query {
     struct tsm_ast ast;
     struct tsm_bindings bindings;
     struct tsm_output out;
-    struct tsm_buf warning;
     uint64_t task;
     bool async, answered;
     uint64_t rows;
@@ -47,34 +46,6 @@ static bool is_whole(void *ctx, unsigned id)
     const struct tsm_statement *st = statement_of(ctx, id);
     return st && st->kind != TSM_STATEMENT_SELECT && st->kind != TSM_STATEMENT_SHOW_SERIES &&
            st->kind != TSM_STATEMENT_SHOW_FIELD_KEYS && st->kind != TSM_STATEMENT_SHOW_CARDINALITY;
-}
-
-/* Whether influxd warns when the statement comes with GET. */
-static bool changes(const struct tsm_statement *st)
-{
-    switch (st->kind) {
-    case TSM_STATEMENT_SELECT:
-        return st->u.select->target != NULL;
-    case TSM_STATEMENT_DROP_SERIES:
-    case TSM_STATEMENT_DROP_MEASUREMENT:
-    case TSM_STATEMENT_DROP_SHARD:
-        return true;
-    default:
-        return st->kind >= TSM_STATEMENT_CREATE_DATABASE && st->kind <= TSM_STATEMENT_DROP_SUBSCRIPTION;
-    }
-}
-
-static const char *warning(void *ctx, unsigned id)
-{
-    struct query *q = ctx;
-    const struct tsm_statement *st = statement_of(q, id);
-    if (!st || !tsm_str_eq(q->r->method, TSM_STR("GET")) || !changes(st))
-        return NULL;
-    tsm_buf_reset(&q->warning);
-    tsm_buf_puts(&q->warning, "deprecated use of '");
-    tsm_statement_print(&q->warning, st);
-    tsm_buf_puts(&q->warning, "' in a read only context, please use a POST request instead");
-    return tsm_buf_cstr(&q->warning);
 }
 
 /* ---- the answer ---------------------------------------------------------------------------------- */
@@ -133,7 +104,6 @@ static struct tsm_sink *make_sink(struct query *q)
         .row_limit = opt->max_row_limit,
         .document_max = (size_t)opt->query_memory,
         .whole = is_whole,
-        .warning = warning,
         .ctx = q,
     };
     tsm_output_init_put(&q->out, put, q);
@@ -215,6 +185,7 @@ static void execute(struct query *q, struct tsm_sink *sink)
         .tasks = s->service->tasks,
         .authenticate = opt->auth_enabled && !r->local,
         .user = r->user,
+        .read_only = tsm_str_eq(r->method, TSM_STR("GET")),
         .bindings = &q->bindings,
         .stats = s->service->stats,
         .stats_ctx = s->service->ctx,
@@ -306,13 +277,10 @@ static bool is_allowed(struct query *q)
     struct tsm_err err = {0};
     if (!r->settings->opt.auth_enabled || r->local)
         return true;
-    for (size_t i = 0; i < q->ast.nstatements; i++)
-        if (tsm_access_statement(&r->meta->meta, r->user, &q->ast.statements[i], q->database, &err) !=
-            TSM_OK) {
-            tsm_request_error(r, MHD_HTTP_FORBIDDEN, "error authorizing query: %s", err.msg);
-            return false;
-        }
-    return true;
+    if (tsm_access_query(&r->meta->meta, r->user, &q->ast, q->database, &err) == TSM_OK)
+        return true;
+    tsm_request_error(r, MHD_HTTP_FORBIDDEN, "error authorizing query: %s", err.msg);
+    return false;
 }
 
 /* Whether there is a query to run; else an answer has been set. */
@@ -346,7 +314,6 @@ static void work(struct tsm_request *r)
         run(&q);
     TSM_COUNT(r, query_nanoseconds, (unsigned long long)(tsm_monotonic() - r->started));
     tsm_ast_release(&q.ast);
-    tsm_buf_release(&q.warning);
     if (q.answered) {
         tsm_request_leave(r);
         tsm_request_unref(r);

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "sys/zone_file.h"
+#include "sys/zone_file.h"
 
 #include "base/banned.h"
 
@@ -14,6 +15,7 @@ enum {
     HEAD = 5,             /* type and length of a frame */
     ROWS_MAX = 8192,      /* of a frame that is written */
     TEXT_MAX = 1 << 20,   /* bytes of strings in it, but for the last row's */
+    ZONE_MAX = 100,       /* bytes of a zone's name */
     FRAME_MAX = 1 << 30,  /* of one that is read */
     COLUMNS_MAX = 1 << 24 /* likewise: no frame can tell of more */
 };
@@ -173,6 +175,15 @@ static int write_series_end(struct tsm_sink *s, struct tsm_err *err)
     return end_frame(w, begin_frame(w, 's'), err);
 }
 
+static int write_message(struct tsm_sink *s, const char *level, const char *text, struct tsm_err *err)
+{
+    struct rows_writer *w = (struct rows_writer *)s;
+    size_t at = begin_frame(w, 'm');
+    put_text(&w->out->buf, tsm_str_of(level));
+    put_text(&w->out->buf, tsm_str_of(text));
+    return end_frame(w, at, err);
+}
+
 static int write_statement_end(struct tsm_sink *s, const char *error, struct tsm_err *err)
 {
     struct rows_writer *w = (struct rows_writer *)s;
@@ -186,7 +197,7 @@ struct tsm_sink *tsm_rows_writer_new(struct tsm_output *out)
 {
     struct rows_writer *w = tsm_calloc(1, sizeof *w);
     w->sink = (struct tsm_sink){write_statement_begin, write_series_begin,  write_rows,
-                                write_series_end,      write_statement_end, NULL};
+                                write_series_end,      write_statement_end, write_message};
     w->out = out;
     return &w->sink;
 }
@@ -222,6 +233,7 @@ struct tsm_rows_reader {
     struct tsm_series_head head;
     struct tsm_zone **zones; /* of all heads */
     size_t nzones, capzones;
+    struct tsm_zone *zone;  /* likewise */
     struct tsm_arena cells; /* of the rows */
     int code;
     uint64_t rows;
@@ -309,6 +321,7 @@ static bool read_head(struct tsm_rows_reader *r, struct cursor *c)
         return false;
     struct tsm_tag *tags = tsm_arena_calloc(a, ((size_t)n + 1) * sizeof *tags);
     r->head = (struct tsm_series_head){.name = tsm_arena_str(a, s),
+                                       .zone = r->zone,
                                        .tags = tags,
                                        .ntags = (size_t)n,
                                        .several = (flags & HEAD_SEVERAL) != 0};
@@ -393,6 +406,18 @@ static int take_rows(struct tsm_rows_reader *r, struct cursor *c, struct tsm_err
     return r->sink->rows(r->sink, &(struct tsm_rows){(size_t)n, columns}, err);
 }
 
+static int take_message(struct tsm_rows_reader *r, struct cursor *c, struct tsm_err *err)
+{
+    struct tsm_str level, text;
+    if (!get_text(c, &level) || !get_text(c, &text))
+        return bad(err, "a message is damaged");
+    if (!r->sink->message)
+        return TSM_OK;
+    tsm_arena_release(&r->cells);
+    return r->sink->message(r->sink, tsm_arena_str(&r->cells, level).p, tsm_arena_str(&r->cells, text).p,
+                            err);
+}
+
 static int take_statement_end(struct tsm_rows_reader *r, struct cursor *c, struct tsm_err *err)
 {
     uint8_t failed;
@@ -441,6 +466,8 @@ static int take_frame(struct tsm_rows_reader *r, uint8_t type, struct cursor *c,
         r->state = IN_STATEMENT;
         return r->sink->series_end(r->sink, err);
     }
+    if (type == 'm' && r->state == IN_STATEMENT)
+        return take_message(r, c, err);
     if (type == 'q' && (r->state == IN_STATEMENT || r->state == IN_SERIES))
         return take_statement_end(r, c, err);
     if (type == 'E' && r->state == OUTSIDE)

@@ -9,6 +9,7 @@
  *   'R' rows              n, per column: type(1) | 0x80 when there are nulls, nulls (a byte each), values: 8 bytes little-endian, a
  *                         byte (boolean), or n lengths of 4 bytes and the strings
  *   's' series_end
+ *   'm' message           level text
  *   'q' statement_end     has error(1) error
  *   'E' end               code(1, negated) rows message
  *

@@ -42,6 +42,8 @@ static void drive(struct tsm_sink *s)
     assert_int_equal(s->rows(s, &rows, NULL), TSM_OK);
     assert_int_equal(s->rows(s, &rows, NULL), TSM_OK);
     assert_int_equal(s->series_end(s, NULL), TSM_OK);
+    if (s->message)
+        assert_int_equal(s->message(s, "warning", "take care", NULL), TSM_OK);
     assert_int_equal(s->statement_end(s, NULL, NULL), TSM_OK);
     assert_int_equal(s->statement_begin(s, 1, NULL), TSM_OK);
     assert_int_equal(s->statement_end(s, "it failed", NULL), TSM_OK);
