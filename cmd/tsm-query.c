@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/time.h"
+#include "cli/continuous.h"
 #include "cli/options.h"
 #include "cli/server.h"
 #include "net/remote_query.h"
@@ -19,7 +20,7 @@
 static struct tsm_common common = {.data = "tsm-data", .memory = 512 << 20};
 static struct {
     const char *format, *precision, *file;
-    bool pretty, no_header, exit_status, skip_corrupt;
+    bool pretty, no_header, exit_status, skip_corrupt, continuous;
 } given;
 
 static const struct tsm_option options[] = {
@@ -42,6 +43,8 @@ static const struct tsm_option options[] = {
      &given.exit_status},
     {0, "skip-corrupt", TSM_OPT_FLAG, NULL, "leave damage out, say so, and go on; the exit status is still 5",
      NULL, NULL, &given.skip_corrupt},
+    {0, "run-continuous-queries", TSM_OPT_FLAG, NULL,
+     "run the continuous queries of the directory that are due, for cron", NULL, NULL, &given.continuous},
     TSM_OPT_JOBS(&common),
     TSM_OPT_MEMORY(&common),
     TSM_OPT_CONFIG(&common),
@@ -62,6 +65,7 @@ static const struct tsm_program program = {
         "  tsm-query -b db -f csv 'SELECT * FROM cpu' | mlr --icsv --opprint stats1 -a p99 -f usage -g host\n"
         "  tsm-query -b db -f line 'SELECT * FROM cpu' | tsm-ingest -b copy\n"
         "  tsm-query 'SHOW MEASUREMENTS' 000000001-000000001.tsm\n"
+        "  tsm-query -d DIR --run-continuous-queries\n"
         "  tsm-query -H http://127.0.0.1:8086 -b db 'SELECT last(usage) FROM cpu GROUP BY host'\n"
         "\n"
         "exit status: 0 done, 1 failed, 2 wrong usage or syntax, 4 no row (only with -e), 5 damage found,\n"
@@ -154,6 +158,16 @@ static int run_remote(struct run *r, struct tsm_client *client, struct tsm_str t
     return tsm_remote_query_run(client, &q, sink, &r->rows, err);
 }
 
+/* Instead of a query. */
+static int run_continuous(struct run *r, const struct tsm_query_options *opt, const struct tsm_client *client,
+                          struct tsm_err *err)
+{
+    if (client)
+        return tsm_err_set(err, TSM_ELOCKED,
+                           "a daemon has the directory, and runs continuous queries itself");
+    return tsm_cli_continuous(&program, opt, &r->rows, err);
+}
+
 static int run_query(struct run *r, char **files, struct tsm_str text, struct tsm_err *err)
 {
     size_t nfiles = 0;
@@ -178,6 +192,11 @@ static int run_query(struct run *r, char **files, struct tsm_str text, struct ts
         rc = tsm_data_unflushed(&tsm_fs_posix, common.data, err);
     if (rc != TSM_OK)
         return rc;
+    if (given.continuous) {
+        rc = run_continuous(r, &opt, client, err);
+        tsm_client_free(client);
+        return rc;
+    }
     struct tsm_sink *sink = tsm_result_writer_new(&r->result, &r->out);
     rc = client ? run_remote(r, client, text, sink, err) : tsm_query_run(&opt, text, sink, &r->rows, err);
     tsm_client_free(client);
@@ -218,7 +237,9 @@ int main(int argc, char **argv)
     struct run r = {0};
     struct tsm_buf text = {0};
     struct tsm_err err = {0};
-    char **files = take_query(argv + first, &text);
+    if (given.continuous && argv[first])
+        tsm_usage(&program, "--run-continuous-queries takes no query");
+    char **files = given.continuous ? argv + first : take_query(argv + first, &text);
     tsm_output_init(&r.out, STDOUT_FILENO);
     choose_format(&r);
 
