@@ -91,7 +91,7 @@ $(BUILD)/torture/allocfail.so: tests/torture/allocfail.c
 # Without the library, which generate does not need and load must not: it stands for other people's clients.
 $(BUILD)/bench/load: LDLIBS = -lcurl
 $(BUILD)/bench/generate: LDLIBS = -lm
-$(BUILD)/bench/codec $(BUILD)/bench/series_index $(BUILD)/bench/decode_merge $(BUILD)/bench/live: $(LIB)
+$(BUILD)/bench/codec $(BUILD)/bench/series_index $(BUILD)/bench/decode_merge $(BUILD)/bench/live $(BUILD)/bench/beside: $(LIB)
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

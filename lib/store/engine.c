@@ -109,6 +109,7 @@ int tsm_engine_open(const struct tsm_fs *fs, const struct tsm_engine_options *op
         rc = settle_meta(e, err);
     if (rc == TSM_OK)
         rc = tsm_meta_load(fs, e->dir, &e->meta, err);
+    atomic_store(&e->meta_version, e->meta.index);
     if (rc == TSM_OK && opt->database.n)
         rc = tsm_engine_choose_policy(e, opt->database, opt->rp, err);
     if (rc == TSM_OK)

@@ -104,6 +104,8 @@ bool tsm_engine_is_busy(struct tsm_engine *e);
 
 /* A copy of meta.db, the caller's. Any thread. */
 int tsm_engine_meta(struct tsm_engine *e, struct tsm_meta *m, struct tsm_err *err);
+/* A number that changes whenever that does. Any thread. */
+uint64_t tsm_engine_meta_version(struct tsm_engine *e);
 /* Calls change with meta.db, and makes what it changed durable. When change or the disk fails nothing has changed. */
 int tsm_engine_change_meta(struct tsm_engine *e,
                            int (*change)(void *ctx, struct tsm_meta *m, struct tsm_err *err), void *ctx,
@@ -111,7 +113,7 @@ int tsm_engine_change_meta(struct tsm_engine *e,
 /* Database and policy in whose folder a shard is that meta.db does not know any more, in the arena; empty: there is none. */
 int tsm_engine_find_folder(struct tsm_engine *e, uint64_t shard, struct tsm_arena *a, struct tsm_str *db,
                            struct tsm_str *rp, struct tsm_err *err);
-/* Removes what memory and disk hold of a database, a policy (rp not empty) or one shard (not 0) that meta.db has no longer. */
+/* Waits some seconds for compactions. Removes what memory and disk hold of a database, a policy (rp not empty) or one shard (not 0) that meta.db has no longer. */
 int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                     struct tsm_err *err);
 /* Deletes values of a shard, in memory and in files. The engine fills in fs, dir and wal of d. For a compaction in the shard it

@@ -25,16 +25,6 @@ static int delete_from_files(struct tsm_delete *d, struct tsm_err *err)
     return rc;
 }
 
-static int delete_from_memory(struct tsm_engine *e, struct tsm_engine_shard *s, const struct tsm_delete *d,
-                              struct tsm_err *err)
-{
-    int rc = tsm_memtable_delete(e->active, &s->table, d->wanted, d->ctx, d->tmin, d->tmax, &e->turn, err);
-    tsm_turn_take(&e->turn);
-    s->deletes++;
-    tsm_turn_give(&e->turn);
-    return rc;
-}
-
 int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                       struct tsm_delete *d, struct tsm_err *err)
 {
@@ -49,7 +39,7 @@ int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp
         rc = delete_from_files(d, err);
     tsm_engine_renew_files(e, c);
     if (rc == TSM_OK && s)
-        rc = delete_from_memory(e, s, d, err);
+        rc = tsm_memtable_delete(e->active, &s->table, d->wanted, d->ctx, d->tmin, d->tmax, &e->turn, err);
     if (rc == TSM_OK && s)
         rc = tsm_engine_learn_types(e, s, err);
     d->dir = d->wal = NULL;

@@ -30,7 +30,6 @@ struct tsm_engine_shard {
     struct tsm_memtable_shard table; /* its types are used by the writer alone */
     struct tsm_shard_files files;    /* used by the flush alone once the shard is open */
     struct tsm_flush_shard flush;
-    uint64_t deletes; /* from memory */
     uint64_t
         dropped_in; /* the memtable of that number was the last one to have something of it; flush.dropped is set */
 
@@ -85,6 +84,7 @@ struct tsm_engine {
     struct tsm_meta meta; /* changed by the writer alone, under meta_mutex */
     pthread_mutex_t meta_mutex;
     bool meta_changed;
+    _Atomic uint64_t meta_version;
     struct tsm_engine_policy **policies; /* those that were asked for */
     size_t npolicies, cappolicies;
     struct tsm_engine_policy *policy; /* of the options; NULL: they name no database */
@@ -94,7 +94,7 @@ struct tsm_engine {
     /* What readers see beside the writer, who has the lock while a few points are written. Nothing waits with it. */
     struct tsm_turn turn;
     struct tsm_memtable *active;
-    uint64_t number;                   /* of the active memtable */
+    _Atomic uint64_t number;           /* of the active memtable */
     struct tsm_shard_cache *cache;     /* for readers */
     struct tsm_memtable_counts counts; /* of all that was written */
     struct tsm_distinct series;
@@ -188,8 +188,11 @@ void tsm_engine_renew_files(struct tsm_engine *e, struct tsm_cached_shard *c);
 
 /* ---- engine_log.c ---- */
 
-/* Takes what influxd left in the log of a shard into TSM files, then removes the log. */
+/* Takes what influxd left in the log of a shard into TSM files, then removes the log. An engine that is read passes over damage, and sets
+ * aside segments that have some. */
 int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct tsm_err *err);
+/* A segment with damage in folder dir is kept under another name for whoever wants to look at it. */
+int tsm_engine_set_aside(struct tsm_engine *e, const char *dir, const char *path, struct tsm_err *err);
 /* Puts deletes that were found in a log beside all files that the shard has by now, and empties the list. The caller
  * holds the shard's lock (tsm_engine_lock_shard()). */
 int tsm_engine_apply_removals(struct tsm_engine *e, struct tsm_engine_shard *s,

@@ -22,6 +22,8 @@ struct taking {
     struct tsm_lock lock;          /* of the shard; taken with the first delete */
     struct tsm_tombstones removed; /* deletes that the files do not have yet */
     bool flushed;                  /* a part of the log is in files */
+    bool damaged;                  /* the segment in hand is */
+    struct tsm_names bad;          /* segments that are */
 };
 
 /* ---- deletes that a log has for the files ---- */
@@ -93,6 +95,32 @@ int tsm_engine_apply_removals(struct tsm_engine *e, struct tsm_engine_shard *s,
 
 /* ---- the log ---- */
 
+int tsm_engine_set_aside(struct tsm_engine *e, const char *dir, const char *path, struct tsm_err *err)
+{
+    struct tsm_buf name = {0};
+    for (unsigned i = 0; i < 1000; i++) {
+        tsm_buf_reset(&name);
+        tsm_buf_printf(&name, i ? "%s.bad.%u" : "%s.bad", path, i);
+        if (!tsm_fs_exists(e->fs, tsm_buf_cstr(&name)))
+            break;
+    }
+    int failed = e->fs->rename(e->fs->ctx, path, tsm_buf_cstr(&name));
+    int rc = failed < 0 ? tsm_err_sys(err, -failed, "rename %s to %s", path, tsm_buf_cstr(&name))
+                        : tsm_fs_sync_dir(e->fs, dir, err);
+    tsm_buf_release(&name);
+    return rc;
+}
+
+static int visit_damage(void *ctx, struct tsm_err *err)
+{
+    struct taking *t = ctx;
+    if (!t->engine->read)
+        return err->code;
+    t->damaged = true;
+    tsm_engine_warn(t->engine, err->msg);
+    return TSM_OK;
+}
+
 static int apply_removals(struct taking *t, struct tsm_err *err)
 {
     int rc = TSM_OK;
@@ -107,6 +135,8 @@ static int visit_write(void *ctx, struct tsm_str key, const struct tsm_values *v
     int rc = t->flushed ? apply_removals(t, err) : TSM_OK;
     if (rc == TSM_OK)
         rc = tsm_memtable_add(t->engine->active, &t->shard->table, key, values, err);
+    if (rc == TSM_ECONFLICT || rc == TSM_ECORRUPT)
+        rc = visit_damage(t, err);
     if (rc != TSM_OK || !tsm_engine_is_full(t->engine))
         return rc;
     rc = apply_removals(t, err);
@@ -137,18 +167,31 @@ static const char *next_segment(const struct tsm_names *names, uint64_t *from)
     return next;
 }
 
+static bool is_bad(const struct taking *t, const char *name)
+{
+    for (size_t i = 0; i < t->bad.n; i++)
+        if (strcmp(t->bad.names[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* Ascending, each durably before the next: an older segment that came back alone would win over the files. */
-static int remove_segments(struct tsm_engine *e, const char *dir, const struct tsm_names *names,
+static int remove_segments(const struct taking *t, const char *dir, const struct tsm_names *names,
                            struct tsm_err *err)
 {
+    struct tsm_engine *e = t->engine;
     int rc = TSM_OK;
     uint64_t from = 0;
     for (const char *name; rc == TSM_OK && (name = next_segment(names, &from));) {
         char *path = tsm_path_join(dir, name);
-        rc = tsm_fs_remove(e->fs, path, err);
+        if (is_bad(t, name)) {
+            rc = tsm_engine_set_aside(e, dir, path, err);
+        } else {
+            rc = tsm_fs_remove(e->fs, path, err);
+            if (rc == TSM_OK)
+                rc = tsm_fs_sync_dir(e->fs, dir, err);
+        }
         tsm_free(path);
-        if (rc == TSM_OK)
-            rc = tsm_fs_sync_dir(e->fs, dir, err);
     }
     return rc;
 }
@@ -156,13 +199,21 @@ static int remove_segments(struct tsm_engine *e, const char *dir, const struct t
 static int read_segments(struct taking *t, const char *dir, const struct tsm_names *names,
                          struct tsm_err *err)
 {
-    struct tsm_wal_visitor visitor = {.ctx = t, .write = visit_write, .remove = visit_remove};
+    struct tsm_wal_visitor visitor = {
+        .ctx = t, .write = visit_write, .remove = visit_remove, .damage = visit_damage};
     int rc = TSM_OK;
     uint64_t from = 0;
     for (const char *name; rc == TSM_OK && (name = next_segment(names, &from));) {
         char *path = tsm_path_join(dir, name);
         uint64_t torn = 0;
+        t->damaged = false;
         rc = tsm_influx_wal_read(t->engine->fs, path, &visitor, &torn, err);
+        if (rc == TSM_ECORRUPT) /* not a segment at all */
+            rc = visit_damage(t, err);
+        if (t->damaged) {
+            TSM_GROW(t->bad.names, t->bad.n + 1, t->bad.cap);
+            t->bad.names[t->bad.n++] = tsm_strdup(name);
+        }
         tsm_free(path);
     }
     return rc == TSM_OK ? apply_removals(t, err) : rc;
@@ -186,9 +237,10 @@ int tsm_engine_take_log(struct tsm_engine *e, struct tsm_engine_shard *s, struct
         if (rc == TSM_OK)
             rc = tsm_engine_sync(e, err);
         if (rc == TSM_OK)
-            rc = remove_segments(e, dir, &names, err);
+            rc = remove_segments(&t, dir, &names, err);
         tsm_tombstones_release(&t.removed);
         tsm_lock_release(&t.lock);
+        tsm_names_release(&t.bad);
         tsm_names_release(&names);
     } else if (rc == TSM_OK) {
         tsm_names_release(&names);

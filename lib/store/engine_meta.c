@@ -5,11 +5,18 @@
  */
 #include "store/engine_impl.h"
 
+#include <time.h>
+
 #include "base/alloc.h"
+#include "base/num.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
 
-enum { MAX_TRIES = 5 };
+enum {
+    MAX_TRIES = 5,
+    WAIT_MS = 10, /* for a compaction in a shard that is dropped */
+    LONGEST_WAIT_MS = 5000,
+};
 
 /* ---- policies ---- */
 
@@ -49,10 +56,9 @@ int tsm_engine_policy(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp
         return tsm_err_set(err, TSM_EQUERY, "database not found: \"%.*s\"", (int)db.n, db.p);
     const struct tsm_rp *found = rp.n || d->default_rp.n ? tsm_meta_rp(d, rp) : NULL;
     if (!found && !rp.n)
-        return tsm_err_set(err, TSM_EQUERY, "default retention policy not set for: \"%.*s\"", (int)db.n,
-                           db.p);
+        return tsm_err_set(err, TSM_EQUERY, "default retention policy not set for: %.*s", (int)db.n, db.p);
     if (!found)
-        return tsm_err_set(err, TSM_EQUERY, "retention policy not found: \"%.*s\"", (int)rp.n, rp.p);
+        return tsm_err_set(err, TSM_EQUERY, "retention policy not found: %.*s", (int)rp.n, rp.p);
     *policy = tsm_engine_take_policy(e, db, found);
     return TSM_OK;
 }
@@ -116,6 +122,11 @@ int tsm_engine_save_meta(struct tsm_engine *e, struct tsm_err *err)
     return rc;
 }
 
+uint64_t tsm_engine_meta_version(struct tsm_engine *e)
+{
+    return atomic_load(&e->meta_version);
+}
+
 int tsm_engine_meta(struct tsm_engine *e, struct tsm_meta *m, struct tsm_err *err)
 {
     struct tsm_buf bytes = {0};
@@ -164,6 +175,8 @@ int tsm_engine_change_meta(struct tsm_engine *e,
         pthread_mutex_unlock(&e->meta_mutex);
         changed = old;
         e->meta_changed = false;
+        if (!same)
+            atomic_fetch_add(&e->meta_version, 1);
         refresh_policies(e);
     }
     tsm_meta_release(&changed);
@@ -196,18 +209,80 @@ static void forget_readers(struct tsm_engine *e, struct tsm_str db, struct tsm_s
     tsm_free(dir);
 }
 
-/* A compaction that does not know yet may put another file in a folder that is being removed. */
-static int remove_files(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+/* ---- folders ---- */
+
+/* Takes the lock of a shard's folder when nobody has it; else waits for a while, then goes on without. */
+static void lock_folder(struct tsm_engine *e, const char *dir, struct tsm_lock *lock)
+{
+    char *path = tsm_path_shard_lock(dir);
+    int rc = tsm_lock_take(e->fs, path, e->holder, lock, NULL);
+    for (int waited = 0; rc == TSM_ELOCKED && waited < LONGEST_WAIT_MS; waited += WAIT_MS) {
+        nanosleep(&(struct timespec){.tv_nsec = WAIT_MS * 1000000L}, NULL);
+        rc = tsm_lock_take(e->fs, path, e->holder, lock, NULL);
+    }
+    tsm_free(path);
+}
+
+/* A compaction that works on the shard would put another file there. */
+static int remove_shard(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                         struct tsm_err *err)
 {
+    struct tsm_lock lock = {0};
+    char *dir = tsm_path_shard(e->dir, db, rp, shard);
     int rc = TSM_OK;
+    if (tsm_fs_exists(e->fs, dir))
+        lock_folder(e, dir, &lock);
     for (int i = 0; i < MAX_TRIES; i++) {
-        rc = shard ? tsm_data_remove_shard(e->fs, e->dir, db, rp, shard, err)
-                   : tsm_data_remove(e->fs, e->dir, db, rp, err);
+        rc = tsm_data_remove_shard(e->fs, e->dir, db, rp, shard, err);
         if (rc == TSM_OK)
             break;
     }
+    tsm_lock_release(&lock);
+    tsm_free(dir);
     return rc;
+}
+
+/* The shards in the folder of a policy. */
+static int remove_shards(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, struct tsm_err *err)
+{
+    struct tsm_names names;
+    struct tsm_fs_stat st;
+    char *dir = tsm_path_rp(e->dir, db, rp);
+    bool is_dir = e->fs->stat(e->fs->ctx, dir, &st) == 0 && st.is_dir;
+    int rc = is_dir ? tsm_fs_list(e->fs, dir, &names, err) : TSM_ENOTFOUND;
+    tsm_free(dir);
+    if (rc != TSM_OK)
+        return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+    for (size_t i = 0; i < names.n && rc == TSM_OK; i++) {
+        uint64_t id;
+        if (tsm_parse_uint(tsm_str_of(names.names[i]), &id) && names.names[i][0] != '0')
+            rc = remove_shard(e, db, rp, id, err);
+    }
+    tsm_names_release(&names);
+    return rc;
+}
+
+static int remove_policies(struct tsm_engine *e, struct tsm_str db, struct tsm_err *err)
+{
+    struct tsm_names names;
+    char *dir = tsm_path_rp(e->dir, db, TSM_STR(""));
+    int rc = tsm_fs_list(e->fs, dir, &names, err);
+    tsm_free(dir);
+    if (rc != TSM_OK)
+        return rc == TSM_ENOTFOUND ? TSM_OK : rc;
+    for (size_t i = 0; i < names.n && rc == TSM_OK; i++)
+        rc = remove_shards(e, db, tsm_str_of(names.names[i]), err);
+    tsm_names_release(&names);
+    return rc;
+}
+
+static int remove_files(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
+                        struct tsm_err *err)
+{
+    if (shard)
+        return remove_shard(e, db, rp, shard, err);
+    int rc = rp.n ? remove_shards(e, db, rp, err) : remove_policies(e, db, err);
+    return rc == TSM_OK ? tsm_data_remove(e->fs, e->dir, db, rp, err) : rc;
 }
 
 int tsm_engine_drop(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,

@@ -5,7 +5,7 @@
  * the other; what it finds in both is the same. When the active memtable has been frozen in between it begins anew: files may
  * have come of it by then, with rows that are newer than what the reader sees of it.
  *
- * The keys of a shard are those of its files and what memory has besides. Each memtable notes which series got columns, so that
+ * The keys of a shard are those of its files and what memory has besides. Each memtable notes which columns series got, so that
  * only those are looked at that are new since the last reader.
  */
 #include "store/engine_impl.h"
@@ -19,7 +19,7 @@
 
 enum {
     MAX_TRIES = 10, /* when memtables are frozen all the time */
-    TURN = 64,      /* series that are looked at in one turn */
+    TURN = 4096,    /* columns whose names are taken in one turn */
     MANY =
         32, /* keys: with so many times less of them than the files have they are searched for one by one */
 };
@@ -34,7 +34,9 @@ struct given {
 struct table {
     struct tsm_memtable *memtable; /* shared */
     uint64_t number;
-    size_t read; /* of the series that got columns */
+    uint64_t generation; /* of the list of columns that series got */
+    size_t read, n;      /* of that: so many are known, and so many it had at first */
+    bool mixed;          /* some are of a list that is gone */
 };
 
 struct reading {
@@ -43,10 +45,11 @@ struct reading {
     struct tsm_open_files *files;
     bool known; /* the engine has the shard open */
     uint32_t shard;
-    uint64_t deletes;
     uint64_t active; /* number of the memtable that took points when these were taken */
     struct table *tables;
     size_t ntables, captables;
+    struct tsm_made_column *made; /* taken in one turn */
+    size_t nmade;
     struct tsm_extra_key *fresh;
     size_t nfresh, capfresh;
     struct tsm_buf key;
@@ -56,12 +59,13 @@ struct reading {
 
 static void add_table(struct reading *r, struct tsm_memtable *m, uint64_t number)
 {
-    size_t n;
-    tsm_memtable_made(m, r->shard, &n);
-    if (n == 0)
+    struct table t = {.number = number};
+    tsm_memtable_made(m, r->shard, &t.n, &t.generation);
+    if (t.n == 0)
         return;
     TSM_GROW(r->tables, r->ntables + 1, r->captables);
-    r->tables[r->ntables++] = (struct table){tsm_memtable_share(m), number, 0};
+    t.memtable = tsm_memtable_share(m);
+    r->tables[r->ntables++] = t;
 }
 
 static void drop_tables(struct reading *r)
@@ -80,20 +84,11 @@ static void take_tables(struct reading *r, uint64_t id)
     r->known = s;
     if (s) {
         r->shard = s->table.index;
-        r->deletes = s->deletes;
         for (const struct tsm_engine_frozen *z = e->frozen; z; z = z->next)
             add_table(r, z->table, z->number);
         add_table(r, e->active, e->number);
     }
     tsm_turn_give(&e->turn);
-}
-
-static bool is_frozen_since(struct reading *r)
-{
-    tsm_turn_take(&r->e->turn);
-    bool frozen = r->e->number != r->active;
-    tsm_turn_give(&r->e->turn);
-    return frozen;
 }
 
 static int look_at_files(struct tsm_engine *e, struct tsm_cached_shard *c, struct tsm_open_files **files,
@@ -128,7 +123,7 @@ static int take_all(struct reading *r, uint64_t id, struct tsm_err *err)
     for (int i = 0;; i++) {
         take_tables(r, id);
         int rc = look_at_files(r->e, r->cached, &r->files, err);
-        if (rc != TSM_OK || i == MAX_TRIES || !is_frozen_since(r))
+        if (rc != TSM_OK || i == MAX_TRIES || atomic_load(&r->e->number) == r->active)
             return rc;
         tsm_open_files_close(r->files);
         r->files = NULL;
@@ -142,12 +137,13 @@ static int take_all(struct reading *r, uint64_t id, struct tsm_err *err)
 static bool is_valid(const struct reading *r)
 {
     const struct tsm_cached_shard *c = r->cached;
-    if (!c->table || c->table->files != r->files || c->deletes != r->deletes)
+    if (!c->table || c->table->files != r->files)
         return false;
     for (size_t i = 0; i < c->nread; i++) { /* a memtable that is in files now takes its keys with it */
         bool found = false;
         for (size_t k = 0; k < r->ntables && !found; k++)
-            found = r->tables[k].number == c->read[i].table;
+            found = r->tables[k].number == c->read[i].table &&
+                    r->tables[k].generation == c->read[i].generation;
         if (!found)
             return false;
     }
@@ -164,53 +160,57 @@ static void forget_keys(struct tsm_cached_shard *c)
     c->nread = 0;
 }
 
-/* A series may have got another column since it was looked at as the last one. */
 static void find_start(struct reading *r)
 {
     const struct tsm_cached_shard *c = r->cached;
-    for (size_t i = 0; i < r->ntables; i++)
+    size_t fresh = 0;
+    for (size_t i = 0; i < r->ntables; i++) {
+        struct table *t = &r->tables[i];
         for (size_t k = 0; k < c->nread; k++)
-            if (c->read[k].table == r->tables[i].number && c->read[k].n)
-                r->tables[i].read = c->read[k].n - 1;
+            if (c->read[k].table == t->number)
+                t->read = c->read[k].n;
+        fresh += t->n - t->read;
+    }
+    if (fresh > r->files->nkeys / MANY)
+        tsm_open_files_index(r->files);
 }
 
-static void add_key(struct reading *r, const struct tsm_mem_series *series, const struct tsm_column *column)
+static void add_key(struct reading *r, const struct tsm_made_column *m)
 {
     struct tsm_cached_shard *c = r->cached;
     tsm_buf_reset(&r->key);
-    tsm_buf_str(&r->key, tsm_mem_series_key(series));
+    tsm_buf_str(&r->key, tsm_mem_series_key(m->series));
     tsm_buf_str(&r->key, TSM_FIELD_SEPARATOR);
-    tsm_buf_str(&r->key, column->field->name);
+    tsm_buf_str(&r->key, m->field->name);
     struct tsm_str key = tsm_buf_view(&r->key);
     if (tsm_open_files_has(r->files, key))
         return;
     uint64_t hash = tsm_hash(key);
     if (tsm_map_get(&c->extra_map, key, hash) != TSM_MAP_NONE)
         return;
-    struct tsm_extra_key extra = {tsm_arena_str(&c->texts->arena, key), column->field->type};
+    struct tsm_extra_key extra = {tsm_arena_str(&c->texts->arena, key), m->field->type};
     tsm_map_put(&c->extra_map, extra.key, hash, 0);
     TSM_GROW(r->fresh, r->nfresh + 1, r->capfresh);
     r->fresh[r->nfresh++] = extra;
 }
 
-static void add_series(struct reading *r, const struct tsm_mem_series *series)
+/* With the turn. True when nothing is left to be taken. After a delete there may be another list: that is read from its beginning. */
+static bool take_some(struct reading *r)
 {
-    struct tsm_slice slice = tsm_memtable_slice(series, r->shard);
-    for (uint32_t i = 0; i < slice.ncolumns; i++)
-        if (!tsm_column_is_empty(&slice.columns[i]))
-            add_key(r, series, &slice.columns[i]);
-}
-
-/* With the turn. True when nothing is left to be looked at. */
-static bool add_some(struct reading *r)
-{
-    size_t left = TURN;
+    r->nmade = 0;
     for (size_t i = 0; i < r->ntables; i++) {
         struct table *t = &r->tables[i];
         size_t n;
-        struct tsm_mem_series *const *made = tsm_memtable_made(t->memtable, r->shard, &n);
-        for (; t->read < n && left > 0; left--)
-            add_series(r, made[t->read++]);
+        uint64_t generation;
+        const struct tsm_made_column *made = tsm_memtable_made(t->memtable, r->shard, &n, &generation);
+        if (generation !=
+            t->generation) { /* what has been read of the old one is not valid for the next reader */
+            t->mixed |= t->read > 0;
+            t->generation = generation;
+            t->read = 0;
+        }
+        for (; t->read < n && r->nmade < TURN; t->read++)
+            r->made[r->nmade++] = made[t->read];
         if (t->read < n)
             return false;
     }
@@ -231,27 +231,16 @@ static void hold_tables(struct reading *r, struct tsm_live *l)
 static void find_keys(struct reading *r, struct tsm_live *l)
 {
     bool done;
+    r->made = tsm_realloc_array(r->made, TURN, sizeof *r->made);
     do {
         tsm_turn_take(&r->e->turn);
-        done = add_some(r);
+        done = take_some(r);
         if (done)
             hold_tables(r, l);
         tsm_turn_give(&r->e->turn);
+        for (size_t i = 0; i < r->nmade; i++)
+            add_key(r, &r->made[i]);
     } while (!done);
-}
-
-static void count_new(struct reading *r)
-{
-    size_t fresh = 0;
-    tsm_turn_take(&r->e->turn);
-    for (size_t i = 0; i < r->ntables; i++) {
-        size_t n;
-        tsm_memtable_made(r->tables[i].memtable, r->shard, &n);
-        fresh += n - r->tables[i].read;
-    }
-    tsm_turn_give(&r->e->turn);
-    if (fresh > r->files->nkeys / MANY)
-        tsm_open_files_index(r->files);
 }
 
 static void note_read(struct reading *r)
@@ -260,8 +249,9 @@ static void note_read(struct reading *r)
     c->read = tsm_realloc_array(c->read, r->ntables, sizeof *c->read);
     c->nread = r->ntables;
     for (size_t i = 0; i < r->ntables; i++)
-        c->read[i] = (struct tsm_table_read){r->tables[i].number, r->tables[i].read};
-    c->deletes = r->deletes;
+        c->read[i] = (struct tsm_table_read){r->tables[i].number,
+                                             r->tables[i].mixed ? UINT64_MAX : r->tables[i].generation,
+                                             r->tables[i].read};
 }
 
 /* Brings the table of keys up to date; the memtables are held by l then. */
@@ -271,10 +261,8 @@ static void update_keys(struct reading *r, struct tsm_live *l)
     if (!is_valid(r))
         forget_keys(c);
     find_start(r);
-    if (r->ntables) {
-        count_new(r);
+    if (r->ntables)
         find_keys(r, l);
-    }
     note_read(r);
     if (c->table && r->nfresh == 0)
         return;
@@ -374,6 +362,7 @@ int tsm_engine_read_shard(struct tsm_engine *e, struct tsm_str db, struct tsm_st
     pthread_mutex_unlock(&r.cached->mutex);
     tsm_open_files_close(r.files);
     tsm_free(r.tables);
+    tsm_free(r.made);
     tsm_free(r.fresh);
     tsm_buf_release(&r.key);
     tsm_shard_cache_give(e->cache, r.cached);

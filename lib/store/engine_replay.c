@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/num.h"
+#include "format/influx_wal.h"
 #include "store/data_dir.h"
 #include "base/banned.h"
 
@@ -159,31 +160,13 @@ static int find_deletes(struct replay *r, bool *found, struct tsm_err *err)
     return rc;
 }
 
-/* A segment with damage is kept under another name for whoever wants to look at it. */
-static int set_aside(struct replay *r, const char *path, struct tsm_err *err)
-{
-    const struct tsm_fs *fs = r->engine->fs;
-    struct tsm_buf name = {0};
-    for (unsigned i = 0; i < 1000; i++) {
-        tsm_buf_reset(&name);
-        tsm_buf_printf(&name, i ? "%s.bad.%u" : "%s.bad", path, i);
-        if (!tsm_fs_exists(fs, tsm_buf_cstr(&name)))
-            break;
-    }
-    int e = fs->rename(fs->ctx, path, tsm_buf_cstr(&name));
-    int rc = e < 0 ? tsm_err_sys(err, -e, "rename %s to %s", path, tsm_buf_cstr(&name))
-                   : tsm_fs_sync_dir(fs, r->dir, err);
-    tsm_buf_release(&name);
-    return rc;
-}
-
 /* Ascending, each durably before the next. */
 static int remove_segments(struct replay *r, struct tsm_err *err)
 {
     int rc = TSM_OK;
     for (size_t i = 0; i < r->n && rc == TSM_OK; i++) {
         char *path = segment_path(r, i);
-        rc = r->damaged[i] ? set_aside(r, path, err)
+        rc = r->damaged[i] ? tsm_engine_set_aside(r->engine, r->dir, path, err)
                            : tsm_wal_remove(r->engine->fs, r->dir, &r->numbers[i], 1, err);
         tsm_free(path);
     }
@@ -259,6 +242,19 @@ static const struct tsm_shard_group *find_group(struct tsm_engine *e, const stru
     return NULL;
 }
 
+/* Readers look at memory and files alone, so that what influxd has left is taken for all shards. */
+static bool has_influx_log(struct tsm_engine *e, const char *dir)
+{
+    struct tsm_names names;
+    bool found = false;
+    if (tsm_fs_list(e->fs, dir, &names, NULL) != TSM_OK)
+        return false;
+    for (size_t i = 0; i < names.n; i++)
+        found |= tsm_influx_wal_name(tsm_str_of(names.names[i]), NULL);
+    tsm_names_release(&names);
+    return found;
+}
+
 static int replay_shard(struct tsm_engine *e, struct tsm_engine_policy *p, uint64_t id, struct tsm_err *err)
 {
     char *dir = tsm_path_wal(e->dir, p->db, p->rp, id);
@@ -274,9 +270,9 @@ static int replay_shard(struct tsm_engine *e, struct tsm_engine_policy *p, uint6
     else if (rc == TSM_OK && r.n && !group) {
         r.path = dir;
         warn(&r, "%s: a log of a shard that %s does not have stays where it is", "meta.db");
-    } else if (rc == TSM_OK && r.n) {
+    } else if (rc == TSM_OK && (r.n || (e->read && group && has_influx_log(e, dir)))) {
         rc = tsm_engine_open_shard(e, p, group, &r.shard, err);
-        if (rc == TSM_OK)
+        if (rc == TSM_OK && r.n)
             rc = replay_log(&r, err);
         if (rc == TSM_OK)
             rc = tsm_engine_take_log(e, r.shard, err);

@@ -144,6 +144,7 @@ static const struct tsm_shard_group *find_group(struct tsm_engine *e, struct tsm
     pthread_mutex_lock(&e->meta_mutex);
     g = tsm_meta_group_for(&e->meta, rp, t, &created);
     e->meta_changed |= created;
+    atomic_fetch_add(&e->meta_version, created);
     pthread_mutex_unlock(&e->meta_mutex);
     return g;
 }

@@ -46,17 +46,36 @@ static int by_key(const void *a, const void *b)
     return tsm_str_cmp(((const struct tsm_extra_key *)a)->key, ((const struct tsm_extra_key *)b)->key);
 }
 
-/* Both ascending, without common keys. */
+/* Where a key belongs among those from `from` on. */
+static size_t find_place(const struct tsm_extra_key *keys, size_t from, size_t n, struct tsm_str key)
+{
+    while (from < n) {
+        size_t middle = from + (n - from) / 2;
+        if (tsm_str_cmp(keys[middle].key, key) < 0)
+            from = middle + 1;
+        else
+            n = middle;
+    }
+    return from;
+}
+
+/* Both ascending, without common keys; b has few, mostly. */
 static void merge_extras(struct tsm_key_table *t, const struct tsm_extra_key *a, size_t na,
                          const struct tsm_extra_key *b, size_t nb)
 {
+    size_t at = 0;
     t->extras = tsm_realloc_array(NULL, na + nb, sizeof *t->extras);
-    t->nextras = na + nb;
-    for (size_t i = 0, k = 0; i + k < na + nb;) {
-        bool first = k == nb || (i < na && tsm_str_cmp(a[i].key, b[k].key) < 0);
-        t->extras[i + k] = first ? a[i] : b[k];
-        *(first ? &i : &k) += 1;
+    for (size_t i = 0; i < nb; i++) {
+        size_t to = na ? find_place(a, at, na, b[i].key) : 0;
+        if (to > at)
+            memcpy(t->extras + t->nextras, a + at, (to - at) * sizeof *a);
+        t->nextras += to - at;
+        at = to;
+        t->extras[t->nextras++] = b[i];
     }
+    if (na > at)
+        memcpy(t->extras + t->nextras, a + at, (na - at) * sizeof *a);
+    t->nextras += na - at;
 }
 
 /* The first of the files' keys from `from` on that is behind the key: near `from`, mostly. */

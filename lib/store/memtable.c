@@ -19,10 +19,11 @@
 #include "store/column_cut.h"
 #include "base/banned.h"
 
-/* Series that got columns in a shard. */
+/* Columns that series got in a shard. */
 struct made {
-    struct tsm_mem_series **series;
+    struct tsm_made_column *columns;
     size_t n, cap;
+    uint64_t generation;
 };
 
 struct tsm_memtable {
@@ -86,7 +87,7 @@ void tsm_memtable_free(struct tsm_memtable *m)
         return;
     forget_before(m);
     for (size_t i = 0; i < m->nmade; i++)
-        tsm_free(m->made[i].series);
+        tsm_free(m->made[i].columns);
     tsm_free(m->made);
     for (size_t i = 0; i < m->ntypes; i++)
         tsm_field_types_free(m->types[i]);
@@ -263,8 +264,15 @@ static void keep_types(struct tsm_memtable *m, struct tsm_field_types *types)
     m->types[m->ntypes++] = tsm_field_types_share(types);
 }
 
+static void add_made(struct made *made, const struct tsm_mem_series *s, const struct tsm_field_def *field)
+{
+    TSM_GROW(made->columns, made->n + 1, made->cap);
+    made->columns[made->n++] = (struct tsm_made_column){s, field};
+}
+
 /* Notes that a series gets a column in its present slice. */
-static void note_made(struct tsm_memtable *m, struct tsm_mem_series *s, struct tsm_field_types *types)
+static void note_made(struct tsm_memtable *m, const struct tsm_mem_series *s, struct tsm_field_types *types,
+                      const struct tsm_field_def *field)
 {
     uint32_t shard = s->slice.shard;
     if (shard >= m->nmade) {
@@ -277,12 +285,9 @@ static void note_made(struct tsm_memtable *m, struct tsm_mem_series *s, struct t
     struct made *made = &m->made[shard];
     if (made->n == 0)
         keep_types(m, types);
-    if (made->n && made->series[made->n - 1] == s)
-        return;
     size_t cap = made->cap;
-    TSM_GROW(made->series, made->n + 1, made->cap);
-    m->made_bytes += (made->cap - cap) * sizeof *made->series;
-    made->series[made->n++] = s;
+    add_made(made, s, field);
+    m->made_bytes += (made->cap - cap) * sizeof *made->columns;
 }
 
 static uint32_t add_column(struct tsm_memtable *m, struct tsm_mem_series *s,
@@ -290,7 +295,7 @@ static uint32_t add_column(struct tsm_memtable *m, struct tsm_mem_series *s,
 {
     struct tsm_slice *sl = &s->slice;
     if (m->watched)
-        note_made(m, s, shard->types);
+        note_made(m, s, shard->types, def);
     reserve_columns(m, sl, 1);
     def->column = sl->ncolumns;
     sl->columns[sl->ncolumns] = (struct tsm_column){
@@ -669,9 +674,26 @@ int tsm_memtable_delete(struct tsm_memtable *m, const struct tsm_memtable_shard 
     return rc;
 }
 
+/* Puts another list in place of the one there is, if there is one. */
+static void renew_made(struct tsm_memtable *m, uint32_t shard, struct made *made, struct tsm_turn *turn)
+{
+    tsm_turn_take(turn);
+    if (shard < m->nmade) {
+        struct made old = m->made[shard];
+        made->generation = old.generation + 1;
+        m->made[shard] = *made;
+        m->made_bytes += made->cap * sizeof *made->columns;
+        m->made_bytes -= old.cap * sizeof *old.columns;
+        *made = old;
+    }
+    tsm_turn_give(turn);
+    tsm_free(made->columns);
+}
+
 void tsm_memtable_retype(struct tsm_memtable *m, uint32_t shard, struct tsm_field_types *types,
                          struct tsm_turn *turn)
 {
+    struct made made = {0};
     if (m->watched && shard < m->nmade)
         keep_types(m, types);
     for (size_t i = 0; i <= m->index.mask; i++) {
@@ -689,11 +711,13 @@ void tsm_memtable_retype(struct tsm_memtable *m, uint32_t shard, struct tsm_fiel
                 continue;
             c->field = tsm_field_types_add(types, tsm_key_measurement(tsm_mem_series_key(s)), c->field->name,
                                            c->field->type);
+            add_made(&made, s, c->field);
             sl->columns[kept++] = *c;
         }
         sl->ncolumns = kept;
         tsm_turn_give(turn);
     }
+    renew_made(m, shard, &made, turn);
 }
 
 /* ---- reading beside the writer ---- */
@@ -703,10 +727,14 @@ void tsm_memtable_watch(struct tsm_memtable *m)
     m->watched = true;
 }
 
-struct tsm_mem_series *const *tsm_memtable_made(const struct tsm_memtable *m, uint32_t shard, size_t *n)
+const struct tsm_made_column *tsm_memtable_made(const struct tsm_memtable *m, uint32_t shard, size_t *n,
+                                                uint64_t *generation)
 {
-    *n = shard < m->nmade ? m->made[shard].n : 0;
-    return *n ? m->made[shard].series : NULL;
+    static const struct made none;
+    const struct made *made = shard < m->nmade ? &m->made[shard] : &none;
+    *n = made->n;
+    *generation = made->generation;
+    return made->columns;
 }
 
 uint32_t tsm_memtable_columns(const struct tsm_memtable *m)

@@ -127,9 +127,15 @@ void tsm_memtable_each(const struct tsm_memtable *m, void (*each)(void *ctx, con
 /* From now on it is noted which series get columns, and the types of shards, which are made by tsm_field_types_new() then, are shared, so that
  * the names of fields stay as long as the memtable. To be called on an empty one. */
 void tsm_memtable_watch(struct tsm_memtable *m);
-/* The series that have got columns in the shard, in that order, perhaps several times; a series that gets one more may also be
- * the last one once more without another entry. */
-struct tsm_mem_series *const *tsm_memtable_made(const struct tsm_memtable *m, uint32_t shard, size_t *n);
+/* A column that a series got in a shard. Both stay as long as the memtable. */
+struct tsm_made_column {
+    const struct tsm_mem_series *series;
+    const struct tsm_field_def *field;
+};
+/* The columns that series got in the shard, in that order. After a delete there is another list without those that have no values
+ * any more, with the next generation. */
+const struct tsm_made_column *tsm_memtable_made(const struct tsm_memtable *m, uint32_t shard, size_t *n,
+                                                uint64_t *generation);
 /* The number that the next column gets. */
 uint32_t tsm_memtable_columns(const struct tsm_memtable *m);
 unsigned tsm_memtable_hold(struct tsm_memtable *m);

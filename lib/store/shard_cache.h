@@ -28,9 +28,10 @@ struct tsm_key_table {
     uint32_t *first;
 };
 
-/* How far the list of series that got columns has been read in a memtable. */
+/* How far the list of columns that series got has been read in a memtable. */
 struct tsm_table_read {
     uint64_t table; /* number of the memtable */
+    uint64_t generation;
     size_t n;
 };
 
@@ -50,7 +51,6 @@ struct tsm_cached_shard {
     struct tsm_map extra_map; /* of their keys */
     struct tsm_table_read *read;
     size_t nread;
-    uint64_t deletes;            /* that the keys in memory were found after */
     struct tsm_open_files *kept; /* a delete works on the folder: until it is done, these are its files */
 };
 
