@@ -21,6 +21,7 @@ enum {
     DEFAULT_LOG_MB = 64,
     DEFAULT_PENDING_MB = 64,
     DEFAULT_ENTRY_MB = 1,
+    DEFAULT_QUERY_MB = 256,
     DIGEST_MB = 256, /* of files that were there before, read for each snapshot at most */
 };
 
@@ -254,6 +255,9 @@ static struct tsm_data_node *new_node(const struct tsm_data_node_options *opt)
     n->entry_max = opt->entry_max ? opt->entry_max : (size_t)DEFAULT_ENTRY_MB << 20;
     n->flush_interval = opt->flush_interval;
     n->retention_interval = opt->retention_interval;
+    n->continuous_interval = opt->continuous_interval;
+    n->query_memory = opt->query_memory ? opt->query_memory : (size_t)DEFAULT_QUERY_MB << 20;
+    n->jobs = opt->jobs ? opt->jobs : 1;
     n->last = &n->first;
     pthread_mutex_init(&n->mutex, NULL);
     pthread_mutex_init(&n->flow, NULL);
@@ -297,6 +301,30 @@ static void release(struct tsm_data_node *n)
     tsm_free(n);
 }
 
+static int start_keeping(struct tsm_data_node *n, struct tsm_err *err)
+{
+    n->keeping = pthread_create(&n->keeper_thread, NULL, tsm_node_keeper_main, n) == 0;
+    if (n->keeping && n->continuous_interval > 0)
+        n->computing = pthread_create(&n->continuous_thread, NULL, tsm_node_continuous_main, n) == 0;
+    bool all = n->keeping && (n->computing || n->continuous_interval <= 0);
+    return all ? TSM_OK : tsm_err_set(err, TSM_EIO, "cannot start a thread");
+}
+
+static void stop_keeping(struct tsm_data_node *n)
+{
+    pthread_mutex_lock(&n->flow);
+    n->closing = true;
+    atomic_store(&n->continuous.end, TSM_END_SHUTDOWN);
+    pthread_cond_broadcast(&n->leave);
+    pthread_cond_broadcast(&n->flowed);
+    pthread_mutex_unlock(&n->flow);
+    if (n->keeping)
+        pthread_join(n->keeper_thread, NULL);
+    if (n->computing)
+        pthread_join(n->continuous_thread, NULL);
+    n->keeping = n->computing = false;
+}
+
 int tsm_data_node_open(const struct tsm_data_node_options *opt, struct tsm_data_node **out,
                        struct tsm_err *err)
 {
@@ -314,12 +342,10 @@ int tsm_data_node_open(const struct tsm_data_node_options *opt, struct tsm_data_
         tsm_node_drain(n);
         rc = tsm_node_failure(n, err);
     }
-    if (rc == TSM_OK) {
-        n->keeping = pthread_create(&n->keeper_thread, NULL, tsm_node_keeper_main, n) == 0;
-        if (!n->keeping)
-            rc = tsm_err_set(err, TSM_EIO, "cannot start a thread");
-    }
+    if (rc == TSM_OK)
+        rc = start_keeping(n, err);
     if (rc != TSM_OK) {
+        stop_keeping(n);
         release(n);
         return rc;
     }
@@ -339,12 +365,9 @@ int tsm_data_node_flush(struct tsm_data_node *n, struct tsm_err *err)
 
 /* ---- closing ---- */
 
-static void refuse_writes(struct tsm_data_node *n)
+static void wait_for_writes(struct tsm_data_node *n)
 {
     pthread_mutex_lock(&n->flow);
-    n->closing = true;
-    pthread_cond_broadcast(&n->leave);
-    pthread_cond_broadcast(&n->flowed);
     while (n->pending || n->waiting)
         pthread_cond_wait(&n->flowed, &n->flow);
     pthread_mutex_unlock(&n->flow);
@@ -352,9 +375,8 @@ static void refuse_writes(struct tsm_data_node *n)
 
 int tsm_data_node_close(struct tsm_data_node *n, struct tsm_err *err)
 {
-    refuse_writes(n);
-    if (n->keeping)
-        pthread_join(n->keeper_thread, NULL);
+    stop_keeping(n);
+    wait_for_writes(n);
     tsm_node_drain(n);
     int rc = tsm_node_failure(n, err);
     if (rc == TSM_OK)

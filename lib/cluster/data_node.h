@@ -8,7 +8,8 @@
  *   snapshot.[ch]   a snapshot: meta.db and the list of files with sizes and digests
  *   apply.c         the thread that applies committed entries to the engine
  *   service.c       net/service.h: writes are parsed already, encoded here and proposed; queries read the engine
- *   keeper.c        what is done by the clock: flushes, retention
+ *   keeper.c        what is done by the clock: flushes, retention, continuous queries
+ *   figures.c       what there is to count
  *
  * Rules that hold it together:
  * - The raft log is the write-ahead log: an answer is given when the entry is committed (fsynced) and applied.
@@ -29,13 +30,15 @@
 struct tsm_data_node_options {
     const struct tsm_fs *fs;
     const char *dir;
-    size_t memory;              /* of the memtables */
-    size_t log_memory;          /* of raft entries held: 0: 64 MiB */
-    size_t pending;             /* bytes of writes on their way: 0: 64 MiB */
-    size_t entry_max;           /* bytes of an entry: 0: 1 MiB; a larger write becomes several */
-    int64_t flush_interval;     /* points go to files after so long at the latest; 0: by size alone */
-    int64_t retention_interval; /* what has fallen out of its policy is looked for so often; 0: never */
-    const char *address;        /* of this node, for its peers; NULL: it has none */
+    size_t memory;               /* of the memtables */
+    size_t log_memory;           /* of raft entries held: 0: 64 MiB */
+    size_t pending;              /* bytes of writes on their way: 0: 64 MiB */
+    size_t entry_max;            /* bytes of an entry: 0: 1 MiB; a larger write becomes several */
+    int64_t flush_interval;      /* points go to files after so long at the latest; 0: by size alone */
+    int64_t retention_interval;  /* what has fallen out of its policy is looked for so often; 0: never */
+    int64_t continuous_interval; /* continuous queries are looked at so often; 0: never */
+    size_t query_memory;         /* of one of them */
+    const char *address;         /* of this node, for its peers; NULL: it has none */
     unsigned jobs;
     struct tsm_reserve reserve;
     struct tsm_tasks *tasks;

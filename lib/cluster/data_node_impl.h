@@ -88,7 +88,9 @@ struct tsm_data_node {
     struct tsm_service service;
     struct tsm_backend backend;
     size_t pending_max, entry_max;
-    int64_t flush_interval, retention_interval;
+    int64_t flush_interval, retention_interval, continuous_interval;
+    size_t query_memory;
+    unsigned jobs;
     void (*log)(void *ctx, const char *message);
     void *log_ctx;
     struct tsm_node_counts counts;
@@ -116,9 +118,10 @@ struct tsm_data_node {
     atomic_llong dirty_since;  /* monotonic: the oldest point that may not be in a file; 0: none */
     struct tsm_snapshot known; /* the last one, for its digests; of the snapshots' thread */
 
-    pthread_t keeper_thread;
-    pthread_cond_t leave; /* under flow */
-    bool keeping;
+    pthread_t keeper_thread, continuous_thread;
+    struct tsm_query_control continuous; /* of the continuous query that runs */
+    pthread_cond_t leave;                /* under flow */
+    bool keeping, computing;
 };
 
 void tsm_node_say(struct tsm_data_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -140,8 +143,16 @@ void tsm_write_part_done(struct tsm_write *w, int code, const char *message);
 void tsm_waiter_done(struct tsm_waiter *w, int code, const char *message);
 int tsm_node_change(void *node, const struct tsm_change *c, struct tsm_err *err);
 
-/* ---- keeper.c ---- */
+/* ---- figures.c: as struct tsm_service wants them ---- */
+
+void tsm_node_metrics(void *node, struct tsm_buf *out);
+void tsm_node_vars(void *node, struct tsm_buf *out);
+int tsm_node_stats(void *node, struct tsm_str module, bool diagnostics, struct tsm_sink *sink,
+                   struct tsm_err *err);
+
+/* ---- keeper.c: threads ---- */
 
 void *tsm_node_keeper_main(void *node);
+void *tsm_node_continuous_main(void *node);
 
 #endif

@@ -1,4 +1,7 @@
-/* cluster/keeper.c: what a data node does by the clock: points go to files after a while, and shards go when they have expired. */
+/*
+ * cluster/keeper.c: what a data node does by the clock: points go to files after a while, shards go when they have expired, continuous
+ * queries run, which may take long and so have a thread of their own.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -6,18 +9,19 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "cluster/data_node_impl.h"
+#include "query/continuous.h"
 #include "base/banned.h"
 
 enum { LOOK_MS = 500 };
 
 /* Whether the node closes meanwhile. */
-static bool sleep_a_moment(struct tsm_data_node *n)
+static bool sleep_for(struct tsm_data_node *n, int64_t nanoseconds)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_MS * 1000000l;
-    until.tv_sec += until.tv_nsec / 1000000000l;
-    until.tv_nsec %= 1000000000l;
+    int64_t end = until.tv_nsec + nanoseconds;
+    until.tv_sec += (time_t)(end / TSM_SEC);
+    until.tv_nsec = (long)(end % TSM_SEC);
     pthread_mutex_lock(&n->flow);
     if (!n->closing)
         pthread_cond_timedwait(&n->leave, &n->flow, &until);
@@ -67,7 +71,7 @@ void *tsm_node_keeper_main(void *arg)
 {
     struct tsm_data_node *n = arg;
     int64_t retention_at = tsm_monotonic();
-    while (!sleep_a_moment(n)) {
+    while (!sleep_for(n, LOOK_MS * TSM_MSEC)) {
         int64_t now = tsm_monotonic(), dirty = atomic_load(&n->dirty_since);
         if (n->flush_interval > 0 && dirty && now - dirty >= n->flush_interval)
             tsm_raft_snapshot(n->raft, false, NULL);
@@ -76,5 +80,37 @@ void *tsm_node_keeper_main(void *arg)
             retention_at = now + n->retention_interval;
         }
     }
+    return NULL;
+}
+
+/* ---- continuous queries ---- */
+
+static void report(void *ctx, const struct tsm_continuous_report *r)
+{
+    if (r->error)
+        tsm_node_say(ctx, "continuous query %.*s of database %.*s: %s", (int)r->name.n, r->name.p,
+                     (int)r->database.n, r->database.p, r->error);
+}
+
+static bool is_leaving(void *ctx)
+{
+    return atomic_load(&((struct tsm_data_node *)ctx)->continuous.end) != TSM_END_NONE;
+}
+
+void *tsm_node_continuous_main(void *arg)
+{
+    struct tsm_data_node *n = arg;
+    struct tsm_query_options query = {
+        .fs = n->fs,
+        .backend = &n->backend,
+        .jobs = n->jobs,
+        .memory = n->query_memory,
+        .control = &n->continuous,
+    };
+    struct tsm_continuous_options opt = {.query = &query, .report = report, .ctx = n, .stop = is_leaving};
+    struct tsm_continuous_runs *runs = tsm_continuous_runs_new();
+    while (!sleep_for(n, n->continuous_interval))
+        tsm_continuous_run(&opt, tsm_now(), runs, NULL); /* errors have been reported */
+    tsm_continuous_runs_free(runs);
     return NULL;
 }

@@ -1,11 +1,9 @@
 /*
- * cluster/service.c: what HTTP asks of a data node: writes, changes, shards to read, its health and its figures.
+ * cluster/service.c: what HTTP asks of a data node: writes, changes, shards to read, its health.
  *
  * A write is encoded by the thread that brings it, in parts of at most `entry_max` bytes of its text, and answered when its last
  * part has been applied. The part that is left for who proposes keeps it in place until all are on their way.
  */
-#include <inttypes.h>
-
 #include "base/alloc.h"
 #include "base/time.h"
 #include "cluster/data_node_impl.h"
@@ -362,7 +360,7 @@ static void backend_close_shard(void *node, struct tsm_shard *s)
     tsm_engine_release_shard(((struct tsm_data_node *)node)->engine, s);
 }
 
-/* ---- health and figures ---- */
+/* ---- health ---- */
 
 static int service_health(void *node, struct tsm_err *err)
 {
@@ -371,84 +369,9 @@ static int service_health(void *node, struct tsm_err *err)
     return rc == TSM_OK ? tsm_raft_health(n->raft, err) : rc;
 }
 
-/* A figure, by the names that it has in both forms. */
-struct figure {
-    const char *group, *name, *kind, *help;
-    uint64_t value;
-};
-
-enum { FIGURES = 26 };
-
-static size_t collect(struct tsm_data_node *n, struct figure *f)
+static uint64_t service_meta_version(void *node)
 {
-    struct tsm_raft_stats raft;
-    struct tsm_engine_stats engine;
-    tsm_raft_stats(n->raft, &raft);
-    pthread_mutex_lock(&n->mutex);
-    engine = n->stats;
-    pthread_mutex_unlock(&n->mutex);
-    pthread_mutex_lock(&n->flow);
-    uint64_t pending = n->pending;
-    pthread_mutex_unlock(&n->flow);
-    size_t i = 0;
-#define FIGURE(group, name, kind, help, value) f[i++] = (struct figure){group, name, kind, help, value}
-    FIGURE("write", "requests_total", "counter", "writes taken in", atomic_load(&n->counts.writes));
-    FIGURE("write", "rows_total", "counter", "rows in them", atomic_load(&n->counts.rows));
-    FIGURE("write", "values_total", "counter", "values in them", atomic_load(&n->counts.values));
-    FIGURE("write", "rejected_total", "counter", "rows that could not be stored",
-           atomic_load(&n->counts.rejected));
-    FIGURE("write", "refused_total", "counter", "writes not taken in", atomic_load(&n->counts.refused));
-    FIGURE("write", "failed_total", "counter", "writes that failed", atomic_load(&n->counts.failed));
-    FIGURE("write", "pending_bytes", "gauge", "of writes on their way", pending);
-    FIGURE("engine", "rows_total", "counter", "rows stored", engine.rows);
-    FIGURE("engine", "values_total", "counter", "values stored", engine.points);
-    FIGURE("engine", "late_values_total", "counter", "values that went to out-of-order files", engine.late);
-    FIGURE("engine", "series", "gauge", "series written to since the start, about", engine.series);
-    FIGURE("engine", "files_total", "counter", "files written", engine.files);
-    FIGURE("engine", "file_bytes_total", "counter", "bytes of them", engine.file_bytes);
-    FIGURE("engine", "waits_total", "counter", "times that writing waited for a flush", engine.waits);
-    FIGURE("raft", "writable", "gauge", "whether the log can be written", raft.writable);
-    FIGURE("raft", "term", "gauge", "current term", raft.term);
-    FIGURE("raft", "committed_index", "gauge", "last entry committed", raft.committed);
-    FIGURE("raft", "snapshot_index", "gauge", "last entry in the snapshot", raft.snapshot);
-    FIGURE("raft", "entries_total", "counter", "entries committed", raft.entries);
-    FIGURE("raft", "entry_bytes_total", "counter", "bytes of them", raft.bytes);
-    FIGURE("raft", "log_writes_total", "counter", "times the log was written", raft.writes);
-    FIGURE("raft", "log_failures_total", "counter", "times the log had to be opened anew", raft.failures);
-    FIGURE("raft", "snapshots_total", "counter", "snapshots stored", raft.snapshots);
-    FIGURE("raft", "log_memory_bytes", "gauge", "of entries in memory", raft.log_bytes);
-    FIGURE("raft", "replayed_total", "counter", "entries replayed at the start",
-           atomic_load(&n->counts.replayed));
-    FIGURE("raft", "changes_total", "counter", "statements that changed something",
-           atomic_load(&n->counts.changes));
-#undef FIGURE
-    return i;
-}
-
-static void service_metrics(void *node, struct tsm_buf *out)
-{
-    struct figure f[FIGURES];
-    size_t n = collect(node, f);
-    for (size_t i = 0; i < n; i++)
-        tsm_buf_printf(out,
-                       "# HELP tsmkit_%s_%s %s\n# TYPE tsmkit_%s_%s %s\n"
-                       "tsmkit_%s_%s %" PRIu64 "\n",
-                       f[i].group, f[i].name, f[i].help, f[i].group, f[i].name, f[i].kind, f[i].group,
-                       f[i].name, f[i].value);
-}
-
-static void service_vars(void *node, struct tsm_buf *out)
-{
-    struct figure f[FIGURES];
-    size_t n = collect(node, f);
-    for (size_t i = 0; i < n; i++) {
-        bool first = i == 0 || strcmp(f[i].group, f[i - 1].group) != 0;
-        if (first)
-            tsm_buf_printf(out, "%s\"tsmkit_%s\":{\"name\":\"tsmkit_%s\",\"tags\":null,\"values\":{",
-                           i ? "}}," : "", f[i].group, f[i].group);
-        tsm_buf_printf(out, "%s\"%s\":%" PRIu64, first ? "" : ",", f[i].name, f[i].value);
-    }
-    tsm_buf_puts(out, "}}");
+    return atomic_load(&((struct tsm_data_node *)node)->meta_version);
 }
 
 void tsm_node_service_init(struct tsm_data_node *n, struct tsm_tasks *tasks)
@@ -467,7 +390,9 @@ void tsm_node_service_init(struct tsm_data_node *n, struct tsm_tasks *tasks)
         .tasks = tasks,
         .write = service_write,
         .health = service_health,
-        .metrics = service_metrics,
-        .vars = service_vars,
+        .metrics = tsm_node_metrics,
+        .vars = tsm_node_vars,
+        .stats = tsm_node_stats,
+        .meta_version = service_meta_version,
     };
 }
