@@ -35,7 +35,7 @@ static int show_series_in_time(struct tsm_shower *s, struct tsm_show_rows *out)
     struct tsm_system_select x;
     struct tsm_str_list found = {0};
     int rc = find_series(s, &x, &found);
-    tsm_series_sort(&found);
+    tsm_str_list_sort(&found); /* by the keys' bytes, as of strings that were selected */
     tsm_show_rows_series(out, tsm_str("", 0), s->show);
     for (size_t i = 0; i < found.n && rc == TSM_OK && !tsm_show_rows_full(out); i++) {
         size_t at = s->show->descending ? found.n - 1 - i : i;
