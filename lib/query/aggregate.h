@@ -64,6 +64,8 @@ struct tsm_agg_member { /* a set of a group */
     const struct tsm_unit *unit;
     uint32_t from, n; /* its series */
     uint32_t group;
+    uint32_t
+        answer; /* number of the series of the answer that the group is of: those of top() or bottom() with tags have several */
     size_t base; /* number of its first series in the wave */
 };
 
@@ -108,6 +110,12 @@ struct tsm_agg_wave {
     int64_t base; /* start of the first interval, for dense arrays */
     size_t nwindows;
     struct tsm_agg_level *levels; /* per member and call: what tsm_agg_join() made of the series */
+    struct tsm_agg_family {
+        size_t *members;
+        size_t n;
+    } * families; /* members whose series influxd merges together: those of one unit and answer */
+    size_t nfamilies;
+    size_t *family_members;
     struct tsm_agg_order *orders; /* per call; refs NULL: each group on its own */
     atomic_size_t bytes;          /* held for results */
     size_t most;                  /* limit for them */
@@ -125,7 +133,7 @@ int tsm_agg_init(struct tsm_agg *a, struct tsm_run *r, struct tsm_err *err);
 void tsm_agg_release(struct tsm_agg *a);
 
 /* Adds a group, with the bytes that it is expected to need. */
-void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group);
+void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group, uint32_t answer);
 size_t tsm_agg_estimate(const struct tsm_agg *a, uint32_t group);
 /* Reads all series. With w->overflow set, the result did not fit in w->most. */
 int tsm_agg_load(struct tsm_agg_wave *w, struct tsm_err *err);
@@ -150,12 +158,13 @@ struct tsm_agg_result {
     struct tsm_agg_origin *origins; /* only when visible */
     size_t n, cap;
     /* Intervals for which percentile() gave nothing: see select_aggregate.c. */
-    size_t lead_gaps; /* before the first point */
-    size_t gaps;      /* since the last point */
-    size_t broken_at; /* points before the first two in a row between or behind points; SIZE_MAX: none */
-    size_t first_gap; /* points before the first one; SIZE_MAX: none */
-    uint64_t after;   /* intervals that are filled in behind the last point */
-    bool ends;        /* influxd's iterator ends here: nothing comes for groups behind this one */
+    size_t lead_gaps;  /* before the first point */
+    size_t gaps;       /* since the last point */
+    size_t broken_at;  /* points before the first two in a row between or behind points; SIZE_MAX: none */
+    size_t first_gap;  /* points before the first one; SIZE_MAX: none */
+    uint32_t *skipped; /* per point, how many lie before it; NULL: none anywhere */
+    uint64_t after;    /* intervals that are filled in behind the last point */
+    bool ends;         /* influxd's iterator ends here: nothing comes for groups behind this one */
 };
 struct tsm_agg_group {
     struct tsm_agg_result *results; /* per call */

@@ -16,7 +16,7 @@ enum {
 
 /* ---- waves ------------------------------------------------------------------------------------- */
 
-void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group)
+void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group, uint32_t answer)
 {
     const struct tsm_plan *p = w->a->r->plan;
     const struct tsm_plan_group *g = &p->groups[group];
@@ -25,7 +25,12 @@ void tsm_agg_add_group(struct tsm_agg_wave *w, uint32_t group)
         const struct tsm_unit *u = &p->units[m->unit];
         const struct tsm_plan_set *s = &u->sets[m->set];
         TSM_GROW(w->members, w->nmembers + 1, w->capmembers);
-        w->members[w->nmembers++] = (struct tsm_agg_member){u, s->from, s->to - s->from, group, w->nseries};
+        w->members[w->nmembers++] = (struct tsm_agg_member){.unit = u,
+                                                            .from = s->from,
+                                                            .n = s->to - s->from,
+                                                            .group = group,
+                                                            .answer = answer,
+                                                            .base = w->nseries};
         w->nseries += s->to - s->from;
     }
 }
@@ -716,6 +721,8 @@ void tsm_agg_wave_release(struct tsm_agg_wave *w)
         tsm_free(w->orders[c].refs);
         tsm_free(w->orders[c].from);
     }
+    tsm_free(w->families);
+    tsm_free(w->family_members);
     tsm_free(w->levels);
     tsm_free(w->orders);
     tsm_free(w->tasks);

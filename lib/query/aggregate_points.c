@@ -20,7 +20,13 @@ void tsm_agg_add_result(struct tsm_agg_reducer *k, int64_t t, union tsm_num v, c
         r->v = tsm_realloc_array(r->v, r->cap, sizeof *r->v);
         if (o)
             r->origins = tsm_realloc_array(r->origins, r->cap, sizeof *r->origins);
+        if (r->skipped)
+            r->skipped = tsm_realloc_array(r->skipped, r->cap, sizeof *r->skipped);
     }
+    if (r->gaps && !r->skipped)
+        r->skipped = tsm_calloc(r->cap, sizeof *r->skipped);
+    if (r->skipped)
+        r->skipped[r->n] = (uint32_t)r->gaps;
     r->t[r->n] = t;
     r->v[r->n] = v;
     if (o)
@@ -264,21 +270,127 @@ static bool joins(const struct tsm_agg_wave *w, size_t call)
     return points && w->ntasks && !w->tasks[0].dense[call].p;
 }
 
+/* ---- families of members ----------------------------------------------------------------------- */
+
+static int compare_members(const void *x, const void *y, void *ctx)
+{
+    const struct tsm_agg_wave *w = ctx;
+    size_t a = *(const size_t *)x, b = *(const size_t *)y;
+    const struct tsm_agg_member *m = &w->members[a], *n = &w->members[b];
+    if (m->answer != n->answer)
+        return m->answer < n->answer ? -1 : 1;
+    if (m->unit != n->unit)
+        return m->unit < n->unit ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+static void find_families(struct tsm_agg_wave *w)
+{
+    size_t n = w->nmembers;
+    w->family_members = tsm_realloc_array(NULL, n + 1, sizeof *w->family_members);
+    w->families = tsm_calloc(n + 1, sizeof *w->families);
+    for (size_t i = 0; i < n; i++)
+        w->family_members[i] = i;
+    bool together = w->a->r->plan->grouped && w->a->r->shape->naux;
+    if (together)
+        qsort_r(w->family_members, n, sizeof *w->family_members, compare_members, w);
+    for (size_t i = 0; i < n; i++) {
+        const struct tsm_agg_member *m = &w->members[w->family_members[i]];
+        const struct tsm_agg_member *last = i ? &w->members[w->family_members[i - 1]] : NULL;
+        if (!together || !last || last->answer != m->answer || last->unit != m->unit)
+            w->families[w->nfamilies++].members = &w->family_members[i];
+        w->families[w->nfamilies - 1].n++;
+    }
+}
+
+struct relative { /* a series of a family */
+    struct tsm_str key;
+    size_t member; /* of the family */
+    uint32_t series;
+};
+
+static int compare_relatives(const void *x, const void *y)
+{
+    const struct relative *a = x, *b = y;
+    return tsm_str_cmp(a->key, b->key);
+}
+
+static struct relative *list_relatives(const struct tsm_agg_wave *w, const struct tsm_agg_family *f,
+                                       size_t *n)
+{
+    struct relative *all = NULL;
+    size_t cap = 0;
+    *n = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const struct tsm_agg_member *m = &w->members[f->members[i]];
+        TSM_GROW(all, *n + m->n, cap);
+        for (uint32_t s = 0; s < m->n; s++)
+            all[(*n)++] = (struct relative){tsm_plan_series_key(m->unit, &m->unit->series[m->from + s]), i,
+                                            s};
+    }
+    tsm_sort(all, *n, sizeof *all, compare_relatives);
+    for (size_t i = 0; i < *n / 2 && w->a->r->c->descending; i++) {
+        struct relative t = all[i];
+        all[i] = all[*n - 1 - i];
+        all[*n - 1 - i] = t;
+    }
+    return all;
+}
+
+/* As join_series(), but the members' points are joined in the order in which those of the whole family come. */
+static void join_family(const struct tsm_agg_wave *w, const struct tsm_agg_family *f, size_t call)
+{
+    size_t n, total = 0;
+    struct relative *all = list_relatives(w, f, &n);
+    struct joining *j = tsm_calloc(f->n, sizeof *j);
+    struct tsm_merge_input *in = tsm_realloc_array(NULL, n + 1, sizeof *in);
+    struct tsm_agg_part *parts = tsm_realloc_array(NULL, n + 1, sizeof *parts);
+    for (size_t i = 0; i < f->n; i++)
+        j[i] = (struct joining){.c = &w->a->calls[call],
+                                .to = &w->levels[f->members[i] * w->a->ncalls + call]};
+    for (size_t i = 0; i < n; i++) {
+        parts[i] = tsm_agg_part(w, &w->members[f->members[all[i].member]], all[i].series, call);
+        in[i] = (struct tsm_merge_input){parts[i].t, parts[i].n};
+        total += parts[i].n;
+    }
+    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
+    tsm_merge_windows(in, n, w->a->r->c->descending, order);
+    for (size_t i = 0; i < total; i++) {
+        struct tsm_row_ref ref = order[i];
+        const struct relative *from = &all[ref.input];
+        const struct tsm_agg_member *m = &w->members[f->members[from->member]];
+        const struct tsm_partial *p = &parts[ref.input].p[ref.row];
+        struct tsm_agg_origin o = {m->unit, m->from + from->series, p->x.t};
+        join_add(&j[from->member], parts[ref.input].t[ref.row], p, &o);
+    }
+    for (size_t i = 0; i < f->n; i++)
+        join_flush(&j[i]);
+    tsm_free(order);
+    tsm_free(parts);
+    tsm_free(in);
+    tsm_free(j);
+    tsm_free(all);
+}
+
 static int join_task(void *ctx, size_t number, unsigned thread, void **slot, struct tsm_err *err)
 {
     struct tsm_agg_wave *w = ctx;
+    const struct tsm_agg_family *f = &w->families[number];
+    size_t member = f->members[0];
     (void)thread;
     (void)slot;
     (void)err;
     struct series_order order = {0};
     for (size_t c = 0; c < w->a->ncalls; c++) {
-        struct tsm_agg_level *to = &w->levels[number * w->a->ncalls + c];
+        struct tsm_agg_level *to = &w->levels[member * w->a->ncalls + c];
         if (!joins(w, c))
             continue;
-        if (w->a->calls[c].method == TSM_AGG_ENDS)
-            join_ends(w, &w->members[number], c, to);
+        if (f->n > 1)
+            join_family(w, f, c);
+        else if (w->a->calls[c].method == TSM_AGG_ENDS)
+            join_ends(w, &w->members[member], c, to);
         else
-            join_series(w, &w->members[number], c, &order, to);
+            join_series(w, &w->members[member], c, &order, to);
     }
     series_order_release(&order);
     return TSM_OK;
@@ -434,7 +546,8 @@ int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
     w->orders = tsm_calloc(ncalls, sizeof *w->orders);
     if (!any)
         return TSM_OK;
-    struct tsm_parallel p = {.jobs = w->a->r->jobs, .tasks = w->nmembers, .ctx = w, .work = join_task};
+    find_families(w);
+    struct tsm_parallel p = {.jobs = w->a->r->jobs, .tasks = w->nfamilies, .ctx = w, .work = join_task};
     int code = tsm_parallel_run(&p, err);
     for (size_t c = 0; c < ncalls && !code; c++) {
         const struct tsm_agg_call *k = &w->a->calls[c];
@@ -621,6 +734,7 @@ void tsm_agg_result_release(struct tsm_agg_result *r)
     tsm_free(r->t);
     tsm_free(r->v);
     tsm_free(r->origins);
+    tsm_free(r->skipped);
     *r = (struct tsm_agg_result){0};
 }
 

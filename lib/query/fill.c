@@ -46,6 +46,7 @@ void tsm_fill_begin_points(struct tsm_fill_stream *s, const struct tsm_run *r,
     s->filling = c->interval && s->fill != TSM_FILL_NONE && is_filled(fn) && in->n;
     if (!s->filling)
         return;
+    s->gaps = in->skipped ? in->skipped[0] : 0;
     int64_t low = tsm_window_at(c, call->from).start, high = tsm_window_at(c, call->to).start;
     s->window = c->descending ? high : low;
     s->last = c->descending ? low : high;
@@ -92,6 +93,8 @@ static union tsm_num linear(const struct tsm_fill_stream *s, int64_t next_t, uni
 /* The row for the expected interval, which has no point. */
 static void fill_in(struct tsm_fill_stream *s, struct tsm_fill_row *row)
 {
+    bool gap = s->gaps > 0;
+    s->gaps -= gap;
     enum tsm_vec_type type = s->type;
     *row = (struct tsm_fill_row){.t = s->window, .null = true};
     switch (s->fill) {
@@ -109,6 +112,10 @@ static void fill_in(struct tsm_fill_stream *s, struct tsm_fill_row *row)
         row->v = s->previous;
         break;
     case TSM_FILL_LINEAR:
+        if (s->has_previous && gap && s->gaps) { /* influxd looks ahead, and finds nothing */
+            s->gaps--;
+            break;
+        }
         if (s->has_previous && s->at < s->in->n && type <= TSM_VEC_UNSIGNED) {
             row->null = false;
             row->v = linear(s, s->in->t[s->at], s->in->v[s->at]);
@@ -153,6 +160,7 @@ static bool next_filled(struct tsm_fill_stream *s, struct tsm_fill_row *row)
     *row = (struct tsm_fill_row){.t = s->in->t[s->at], .v = s->in->v[s->at]};
     row->origin = s->in->origins ? &s->in->origins[s->at] : NULL;
     s->at++;
+    s->gaps = s->in->skipped && s->at < s->in->n ? s->in->skipped[s->at] : 0;
     s->has_previous = true;
     s->previous = row->v;
     s->previous_t = row->t;

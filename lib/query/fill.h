@@ -17,6 +17,7 @@ struct tsm_fill_stream {
     const struct tsm_expr *value; /* fill(number); NULL: 0 */
     int64_t window, last;         /* the next expected interval, the last one */
     int64_t zone_offset;          /* of the statement's zone around there */
+    uint32_t gaps; /* see tsm_agg_result.skipped: before the next point, that no row has been made for yet */
     bool done;
     bool has_previous;
     int64_t previous_t;

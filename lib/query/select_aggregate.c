@@ -35,10 +35,11 @@ struct aggregate {
     size_t n;              /* rows in the batch */
     struct tsm_arena text; /* strings of the batch */
     struct tsm_cursor cursor;
-    bool begun;      /* the group's series_begin was called */
-    bool ended;      /* influxd's iterator is at its end: nothing more comes */
-    uint32_t *order; /* the plan's groups in the order of the answer */
-    bool *closes;    /* the group there is the last one of a series of the answer; NULL: all are */
+    bool begun;        /* the group's series_begin was called */
+    bool ended;        /* influxd's iterator is at its end: nothing more comes */
+    uint32_t *order;   /* the plan's groups in the order of the answer */
+    uint32_t *answers; /* number of the series of the answer that the group there is of; or NULL */
+    bool *closes;      /* the group there is the last one of a series of the answer; NULL: all are */
     struct tsm_agg_result *pending; /* of the groups since the last that does */
     size_t npending, cappending;
     size_t given; /* groups */
@@ -379,8 +380,11 @@ static void order_groups(struct aggregate *k)
     qsort_r(k->order, n, sizeof *k->order, compare_groups, k);
     k->closes = tsm_calloc(n + 1, sizeof *k->closes);
     k->tags = tsm_calloc(p->ndimensions + 1, sizeof *k->tags);
-    for (size_t i = 0; i < n; i++)
+    k->answers = tsm_calloc(n + 1, sizeof *k->answers);
+    for (size_t i = 0; i < n; i++) {
         k->closes[i] = i + 1 == n || !same_series(k, &p->groups[k->order[i]], &p->groups[k->order[i + 1]]);
+        k->answers[i + 1] = k->answers[i] + k->closes[i];
+    }
 }
 
 /* ---- waves ------------------------------------------------------------------------------------- */
@@ -452,7 +456,7 @@ static int run_call(struct aggregate *k, uint32_t group, size_t call, struct tsm
     for (;;) {
         struct tsm_agg_wave w = {.a = &k->agg, .most = k->r->memory / 4 * 3};
         struct tsm_agg_group one = {0};
-        tsm_agg_add_group(&w, group);
+        tsm_agg_add_group(&w, group, 0);
         code = tsm_agg_load(&w, err);
         bool overflow = code && atomic_load(&w.overflow);
         if (!code)
@@ -510,9 +514,9 @@ static int run_groups(struct aggregate *k, struct tsm_err *err)
         while (i + n < total && n < most) {
             uint32_t group = k->order[i + n];
             estimate += tsm_agg_estimate(&k->agg, group);
-            if (n && estimate > w.most / 2)
+            if (n && estimate > w.most / 2 && (!k->closes || k->closes[i + n - 1]))
                 break;
-            tsm_agg_add_group(&w, group);
+            tsm_agg_add_group(&w, group, k->closes ? k->answers[i + n] : (uint32_t)(i + n));
             n++;
         }
         int code = run_wave(k, &w, err);
@@ -560,6 +564,7 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
     tsm_free(k.pending);
     tsm_free(k.tags);
     tsm_free(k.closes);
+    tsm_free(k.answers);
     tsm_free(k.order);
     for (size_t i = 0; i < n; i++) {
         tsm_free(k.values[i]);

@@ -1,5 +1,6 @@
 /* query/transform_window.c: transforms that start anew in each interval: integral and sample. */
 #include "query/transform_impl.h"
+#include "query/value_sort.h"
 
 #include "base/alloc.h"
 #include "base/time.h"
@@ -128,40 +129,22 @@ static uint64_t next_random(struct sample *t) /* splitmix64 */
     return z ^ (z >> 31);
 }
 
-static bool after(enum tsm_vec_type type, const struct sampled *x, const struct sampled *y)
-{
-    if (x->t != y->t)
-        return x->t > y->t;
-    if (!tsm_num_equal(type, x->v, y->v))
-        return tsm_num_less(type, y->v, x->v);
-    return x->origin > y->origin;
-}
-
-static void sift(struct sample *t, size_t i, size_t n)
-{
-    struct sampled x = t->points[i];
-    for (size_t c; (c = 2 * i + 1) < n; i = c) {
-        if (c + 1 < n && after(t->base.spec.in, &t->points[c + 1], &t->points[c]))
-            c++;
-        if (!after(t->base.spec.in, &t->points[c], &x))
-            break;
-        t->points[i] = t->points[c];
-    }
-    t->points[i] = x;
-}
-
+/* In influxd's order, which is that of a sort that is not stable: what stands beside points that are equal shows it. */
 static void give_sample(struct sample *t, const struct tsm_transform_sink *out)
 {
-    for (size_t i = t->n / 2; i-- > 0;)
-        sift(t, i, t->n);
-    for (size_t n = t->n; n-- > 1;) {
-        struct sampled x = t->points[0];
-        t->points[0] = t->points[n];
-        t->points[n] = x;
-        sift(t, 0, n);
+    struct tsm_value_item *items = tsm_realloc_array(NULL, t->n + 1, sizeof *items);
+    int64_t *times = tsm_realloc_array(NULL, t->n + 1, sizeof *times);
+    for (size_t i = 0; i < t->n; i++) {
+        times[i] = t->points[i].t;
+        items[i] = (struct tsm_value_item){t->points[i].v, {0, (uint32_t)i}};
     }
-    for (size_t i = 0; i < t->n; i++)
-        out->emit(out->ctx, t->points[i].t, t->points[i].v, t->points[i].origin);
+    tsm_sort_points(items, times, t->n, t->base.spec.in);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct sampled *p = &t->points[items[i].ref.row];
+        out->emit(out->ctx, p->t, p->v, p->origin);
+    }
+    tsm_free(times);
+    tsm_free(items);
     t->n = 0;
     t->seen = 0;
 }
@@ -177,7 +160,7 @@ static int add_sample(struct tsm_transform *base, const struct tsm_transform_poi
     struct sampled x = {p->t, p->v, base->n - 1};
     if (t->n < (uint64_t)base->spec.n) {
         if (t->n == t->cap) {
-            int code = tsm_transform_room(base, 3 * (uint64_t)t->cap, sizeof *t->points, err);
+            int code = tsm_transform_room(base, 5 * (uint64_t)t->cap, sizeof *t->points, err);
             if (code)
                 return code;
             TSM_GROW(t->points, t->n + 1, t->cap);

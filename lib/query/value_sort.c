@@ -9,12 +9,20 @@
 struct sorter {
     struct tsm_value_item *d;
     enum tsm_vec_type type;
+    const int64_t *times; /* by ref.row; NULL: only values count */
 };
 
 enum hint { HINT_NONE, HINT_INCREASING, HINT_DECREASING };
 
 static inline bool less(const struct sorter *s, size_t i, size_t j)
 {
+    if (s->times) {
+        int64_t x = s->times[s->d[i].ref.row], y = s->times[s->d[j].ref.row];
+        if (x != y)
+            return x < y;
+        if (s->type == TSM_VEC_BOOLEAN) /* in influxd, false is less than itself */
+            return s->d[i].v.u == 0;
+    }
     return tsm_num_less(s->type, s->d[i].v, s->d[j].v);
 }
 
@@ -216,7 +224,14 @@ static void quicksort(const struct sorter *s, size_t a, size_t b, unsigned limit
 
 void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type)
 {
-    struct sorter s = {items, type};
+    struct sorter s = {items, type, NULL};
+    if (n > 1)
+        quicksort(&s, 0, n, bit_length(n));
+}
+
+void tsm_sort_points(struct tsm_value_item *items, const int64_t *times, size_t n, enum tsm_vec_type type)
+{
+    struct sorter s = {items, type, times};
     if (n > 1)
         quicksort(&s, 0, n, bit_length(n));
 }

@@ -18,6 +18,8 @@ struct tsm_value_item {
 };
 
 void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type);
+/* By time, then value; the time of an item is times[item.ref.row]. */
+void tsm_sort_points(struct tsm_value_item *items, const int64_t *times, size_t n, enum tsm_vec_type type);
 
 /* Puts the k-th smallest of n numbers (k < n) at v[k], nothing larger before it and nothing smaller behind
  * it. */
