@@ -35,7 +35,15 @@ bool tsm_statement_changes(const struct tsm_statement *st)
 
 /* ---- bytes ------------------------------------------------------------------------------------- */
 
-enum { CHANGE_TEXT = 1, CHANGE_DATABASE = 2, CHANGE_NOW = 3, CHANGE_HASH = 4 };
+enum {
+    CHANGE_TEXT = 1,
+    CHANGE_DATABASE = 2,
+    CHANGE_NOW = 3,
+    CHANGE_HASH = 4,
+    CHANGE_SHARD_DB = 5,
+    CHANGE_SHARD_RP = 6,
+    CHANGE_SHARD_START = 7,
+};
 
 void tsm_change_encode(const struct tsm_change *c, struct tsm_buf *out)
 {
@@ -45,14 +53,22 @@ void tsm_change_encode(const struct tsm_change *c, struct tsm_buf *out)
     tsm_pb_put_varint(out, CHANGE_NOW, (uint64_t)c->now);
     if (c->hash.n)
         tsm_pb_put_bytes(out, CHANGE_HASH, c->hash);
+    if (!c->shard_db.n)
+        return;
+    tsm_pb_put_bytes(out, CHANGE_SHARD_DB, c->shard_db);
+    tsm_pb_put_bytes(out, CHANGE_SHARD_RP, c->shard_rp);
+    tsm_pb_put_varint(out, CHANGE_SHARD_START, (uint64_t)c->shard_start);
 }
 
 int tsm_change_decode(const uint8_t *p, size_t len, struct tsm_change *c, struct tsm_err *err)
 {
     struct tsm_pb_reader r = {p, p + len};
     struct tsm_pb_field f;
-    struct tsm_str *texts[] = {
-        [CHANGE_TEXT] = &c->text, [CHANGE_DATABASE] = &c->database, [CHANGE_HASH] = &c->hash};
+    struct tsm_str *texts[] = {[CHANGE_TEXT] = &c->text,
+                               [CHANGE_DATABASE] = &c->database,
+                               [CHANGE_HASH] = &c->hash,
+                               [CHANGE_SHARD_DB] = &c->shard_db,
+                               [CHANGE_SHARD_RP] = &c->shard_rp};
     int more;
     bool timed = false;
     *c = (struct tsm_change){0};
@@ -60,6 +76,8 @@ int tsm_change_decode(const uint8_t *p, size_t len, struct tsm_change *c, struct
         if (f.number == CHANGE_NOW && f.wire == TSM_PB_VARINT) {
             c->now = (int64_t)f.value;
             timed = true;
+        } else if (f.number == CHANGE_SHARD_START && f.wire == TSM_PB_VARINT) {
+            c->shard_start = (int64_t)f.value;
         } else if (f.number < sizeof texts / sizeof *texts && texts[f.number] && f.wire == TSM_PB_BYTES) {
             *texts[f.number] = f.bytes;
         } else {

@@ -14,6 +14,7 @@ struct ddl {
     const struct tsm_change *change;
     struct tsm_arena arena;
     struct tsm_str db, rp; /* of the shard that is dropped; empty: there is none */
+    uint64_t shard;
 };
 
 /* Names become folders. */
@@ -36,17 +37,29 @@ static struct tsm_rp_spec policy_spec(const struct tsm_ddl *d, const uint32_t *r
     };
 }
 
+/* The live shard at the place that the change names. */
+static bool find_again(const struct tsm_meta *m, const struct tsm_change *c, uint64_t *shard)
+{
+    struct tsm_database *db = c->shard_db.n ? tsm_meta_database(m, c->shard_db) : NULL;
+    struct tsm_rp *rp = db && c->shard_rp.n ? tsm_meta_rp(db, c->shard_rp) : NULL;
+    const struct tsm_shard_group *g = rp ? tsm_rp_group_at(rp, c->shard_start) : NULL;
+    if (g && g->nshards)
+        *shard = g->shards[0];
+    return g && g->nshards;
+}
+
 static int change_shard(struct ddl *run, struct tsm_meta *m)
 {
     struct tsm_database *db;
     struct tsm_rp *rp;
     struct tsm_shard_group *g;
-    uint64_t shard = run->st->u.ddl.shard;
-    if (!tsm_meta_find_shard(m, shard, &db, &rp, &g))
+    run->shard = run->st->u.ddl.shard;
+    if (!tsm_meta_find_shard(m, run->shard, &db, &rp, &g) &&
+        (!find_again(m, run->change, &run->shard) || !tsm_meta_find_shard(m, run->shard, &db, &rp, &g)))
         return TSM_OK;
     run->db = tsm_arena_str(&run->arena, db->name);
     run->rp = tsm_arena_str(&run->arena, rp->name);
-    return tsm_meta_drop_shard(m, shard, run->change->now);
+    return tsm_meta_drop_shard(m, run->shard, run->change->now);
 }
 
 static int change_database(struct ddl *run, struct tsm_meta *m, struct tsm_err *err)
@@ -103,35 +116,12 @@ static int change_user(struct ddl *run, struct tsm_meta *m, struct tsm_err *err)
 
 /* ---- continuous queries, subscriptions --------------------------------------------------------- */
 
-static int need_policy(const struct tsm_meta *m, const struct tsm_source *s, struct tsm_err *err)
-{
-    const struct tsm_database *db = tsm_meta_database(m, s->database);
-    if (!db)
-        return tsm_err_set(err, TSM_EQUERY, "database not found: %.*s", (int)s->database.n, s->database.p);
-    if (!s->rp.n || !tsm_meta_rp(db, s->rp))
-        return tsm_err_set(err, TSM_EQUERY, "retention policy not found: %.*s.%.*s", (int)s->database.n,
-                           s->database.p, (int)s->rp.n, s->rp.p);
-    return TSM_OK;
-}
-
-static int need_policies(const struct tsm_meta *m, const struct tsm_select *s, struct tsm_err *err)
-{
-    int rc = s->target ? need_policy(m, s->target, err) : TSM_OK;
-    for (size_t i = 0; i < s->nsources && rc == TSM_OK; i++)
-        rc = s->sources[i].subquery ? need_policies(m, s->sources[i].subquery, err)
-                                    : need_policy(m, &s->sources[i], err);
-    return rc;
-}
-
 static int create_continuous(struct ddl *run, struct tsm_meta *m, struct tsm_err *err)
 {
     const struct tsm_continuous_clauses *c = &run->st->u.continuous;
     struct tsm_buf text = {0};
-    int rc = need_policies(m, c->select, err);
-    if (rc != TSM_OK)
-        return rc;
     tsm_statement_print(&text, run->st);
-    rc = tsm_meta_create_continuous(m, c->database, c->name, tsm_buf_view(&text), err);
+    int rc = tsm_meta_create_continuous(m, c->database, c->name, tsm_buf_view(&text), err);
     tsm_buf_release(&text);
     return rc;
 }
@@ -181,17 +171,25 @@ static int change(void *ctx, struct tsm_meta *m, struct tsm_err *err)
     return rc == TSM_ENOTFOUND ? TSM_OK : rc; /* as in influxd, what is not there has been dropped */
 }
 
+/* The one that was found, and what is left in the folder of the one that was named. */
+static int remove_shard(struct ddl *run, const struct tsm_change_place *place, struct tsm_err *err)
+{
+    uint64_t named = run->st->u.ddl.shard;
+    int rc = TSM_OK;
+    if (run->rp.n)
+        rc = place->drop(place->ctx, run->db, run->rp, run->shard, err);
+    if (rc != TSM_OK || (run->rp.n && run->shard == named) || named == 0)
+        return rc;
+    rc = place->find_shard(place->ctx, named, &run->arena, &run->db, &run->rp, err);
+    return rc == TSM_OK && run->rp.n ? place->drop(place->ctx, run->db, run->rp, named, err) : rc;
+}
+
 static int remove_files(struct ddl *run, const struct tsm_change_place *place, struct tsm_err *err)
 {
     const struct tsm_ddl *d = &run->st->u.ddl;
-    int rc = TSM_OK;
     switch (run->st->kind) {
     case TSM_STATEMENT_DROP_SHARD:
-        if (!run->rp.n)
-            rc = place->find_shard(place->ctx, d->shard, &run->arena, &run->db, &run->rp, err);
-        if (rc == TSM_OK && run->rp.n && d->shard)
-            rc = place->drop(place->ctx, run->db, run->rp, d->shard, err);
-        return rc;
+        return remove_shard(run, place, err);
     case TSM_STATEMENT_DROP_DATABASE:
         return safe_name(d->database) ? place->drop(place->ctx, d->database, tsm_str("", 0), 0, err) : TSM_OK;
     case TSM_STATEMENT_DROP_RETENTION_POLICY:

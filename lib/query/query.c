@@ -137,7 +137,7 @@ static int run_change(struct tsm_query_ctx *q, const struct tsm_statement *st, s
     if (q->loose)
         return tsm_err_set(err, TSM_EQUERY, "%s needs a data directory", st->title);
     if (st->kind == TSM_STATEMENT_CREATE_USER || st->kind == TSM_STATEMENT_SET_PASSWORD ||
-        st->kind == TSM_STATEMENT_CREATE_CONTINUOUS_QUERY)
+        st->kind == TSM_STATEMENT_CREATE_CONTINUOUS_QUERY || st->kind == TSM_STATEMENT_DROP_SHARD)
         rc = tsm_query_ctx_meta(q, err);
     if (rc == TSM_ENOTFOUND && st->kind == TSM_STATEMENT_CREATE_USER)
         rc = TSM_OK;

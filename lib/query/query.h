@@ -19,8 +19,8 @@ struct tsm_query_options {
     const struct tsm_backend *backend; /* NULL: the directory's, or the files */
     char *const *files;                /* loose TSM files, queried as one shard of database "" */
     size_t nfiles;
-    struct tsm_str database; /* may be empty */
-    struct tsm_str rp;       /* empty: the default */
+    struct tsm_str database;             /* may be empty */
+    struct tsm_str rp;                   /* empty: the default */
     const struct tsm_bindings *bindings; /* values of $name in the text; may be NULL */
     int64_t now;
     unsigned jobs;
