@@ -41,7 +41,7 @@ show("points", sorted(map(repr, c.query("SELECT mean(value) FROM cpu GROUP BY ho
 show("bound", c.query("SELECT value FROM cpu WHERE host = $host AND value > $least", bind_params={"host": "server00", "least": 5}))
 show("several", [r.raw for r in c.query("SELECT count(value) FROM cpu; SELECT sum(free) FROM mem")])
 j = InfluxDBClient("127.0.0.1", int(sys.argv[1]), "root", "root", "py", headers={"Accept": "application/json"})
-show("chunked", j.query("SELECT value FROM cpu", chunked=True, chunk_size=10))
+show("chunked", [r.raw for r in j.query("SELECT value FROM cpu", chunked=True, chunk_size=10)])
 show("measurements", c.get_list_measurements())
 show("series", c.get_list_series("py", "cpu", {"host": "server01"}) if hasattr(c, "get_list_series") else None)
 refused("no such database", lambda: c.query("SELECT * FROM m", database="nosuch"))
