@@ -35,6 +35,7 @@ enum { /* field numbers */
 enum match { MATCH_EQUAL, MATCH_NOT_EQUAL, MATCH_REGEX, MATCH_NOT_REGEX, MATCHES };
 
 #define NAME_LABEL TSM_STR("__name__")
+#define FIELD TSM_STR("value")
 #define NO_NAME TSM_STR("prom_metric_not_specified")
 
 static int malformed(struct tsm_err *err, const char *what)
@@ -59,6 +60,8 @@ int tsm_prometheus_unpack(const uint8_t *p, size_t n, size_t limit, struct tsm_b
         return tsm_err_set(err, TSM_EPARSE, "snappy: corrupt input");
     if (size > limit)
         return tsm_err_set(err, TSM_ELIMIT, "the request is larger than %zu bytes", limit);
+    if (size == 0)
+        return TSM_OK;
     if (snappy_uncompress((const char *)p, n, (char *)tsm_buf_room(out, size), &size) != SNAPPY_OK)
         return tsm_err_set(err, TSM_EPARSE, "snappy: corrupt input");
     out->len += size;
@@ -86,7 +89,7 @@ static int take_label(struct write_series *s, struct tsm_str label)
         else if (is_bytes(&f, LABEL_VALUE))
             value = f.bytes;
     }
-    if (tsm_str_eq(name, NAME_LABEL))
+    if (tsm_str_eq(name, NAME_LABEL) && value.n)
         s->name = value;
     if (name.n && value.n) { /* an empty one is the same as none */
         tsm_buf_byte(&s->tags, ',');
@@ -132,7 +135,7 @@ static int take_sample(struct write_series *s, struct tsm_str sample, struct tsm
         out->points[out->n].nfields = 1;
         out->points[out->n].line = (uint32_t)out->n + 1;
         out->n++;
-        out->fields[out->nfields] = (struct tsm_field){.name = TSM_STR("value"), .type = TSM_FLOAT};
+        out->fields[out->nfields] = (struct tsm_field){.name = FIELD, .type = TSM_FLOAT};
         out->fields[out->nfields++].value.f = v.f;
     }
     return 0;
@@ -153,6 +156,8 @@ static int take_series(struct write_series *s, struct tsm_str series)
         return more;
     tsm_escape_measurement(&s->key, s->name);
     tsm_buf_str(&s->key, tsm_buf_view(&s->tags));
+    if (s->key.len + TSM_FIELD_SEPARATOR.n + FIELD.n > TSM_KEY_MAX)
+        return -1;
     struct tsm_str key = tsm_arena_str(&s->out->arena, tsm_buf_view(&s->key));
     uint64_t hash = tsm_hash(key);
     r = reader(series);
