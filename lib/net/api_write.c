@@ -160,7 +160,7 @@ static void answer(struct tsm_request *r, const struct tsm_write_result *result)
         tsm_request_error(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "%s", result->message);
 }
 
-static void finish(struct tsm_request *r)
+void tsm_write_finish(struct tsm_request *r)
 {
     TSM_COUNT(r, write_nanoseconds, (unsigned long long)(tsm_monotonic() - r->started));
     TSM_COUNT(r, writes_active, -1ull);
@@ -171,7 +171,7 @@ static void written(void *ctx, const struct tsm_write_result *result)
 {
     struct tsm_request *r = ctx;
     answer(r, result);
-    finish(r);
+    tsm_write_finish(r);
 }
 
 /* ---- the write ----------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ static bool parse(struct write *w, int64_t unit)
     return true;
 }
 
-static bool may_write(struct tsm_request *r, struct tsm_str database)
+bool tsm_write_allowed(struct tsm_request *r, struct tsm_str database)
 {
     struct tsm_err err = {0};
     if (!database.n) {
@@ -248,28 +248,39 @@ static bool has_policy(struct tsm_request *r, struct tsm_str database, struct ts
     return false;
 }
 
-static void run(struct tsm_request *r, struct tsm_str database, struct tsm_str rp, int64_t unit)
+void tsm_write_points(struct tsm_request *r, struct tsm_str database, struct tsm_str rp,
+                      struct tsm_points *points)
 {
-    struct write w = {.r = r};
     struct tsm_service *service = r->server->service;
-    bool go_on = !r->status && may_write(r, database) && parse(&w, unit);
-    go_on = go_on && has_policy(r, database, rp);
-    tsm_free(w.rejects);
-    tsm_buf_release(&w.texts);
-    if (go_on && w.points.n) {
+    r->points = points->n;
+    if (has_policy(r, database, rp) && points->n) {
         struct tsm_buf text = r->body;
         r->body = (struct tsm_buf){0};
         tsm_request_forget_body(r); /* the service's own limits hold from here on */
-        service->write(service->ctx, database, rp, &w.points, &text, written, r);
+        service->write(service->ctx, database, rp, points, &text, written, r);
+        return;
+    }
+    tsm_points_release(points);
+    if (!r->status) /* nothing to write */
+        tsm_request_status(r, MHD_HTTP_NO_CONTENT);
+    tsm_write_finish(r);
+}
+
+static void run(struct tsm_request *r, struct tsm_str database, struct tsm_str rp, int64_t unit)
+{
+    struct write w = {.r = r};
+    bool go_on = !r->status && tsm_write_allowed(r, database) && parse(&w, unit);
+    tsm_free(w.rejects);
+    tsm_buf_release(&w.texts);
+    if (go_on) {
+        tsm_write_points(r, database, rp, &w.points);
         return;
     }
     tsm_points_release(&w.points);
-    if (go_on) /* nothing to write */
-        tsm_request_status(r, MHD_HTTP_NO_CONTENT);
-    finish(r);
+    tsm_write_finish(r);
 }
 
-static void begin(struct tsm_request *r)
+void tsm_write_begin(struct tsm_request *r)
 {
     TSM_COUNT(r, write_requests, 1);
     TSM_COUNT(r, writes_active, 1);
@@ -279,7 +290,7 @@ void tsm_api_write(struct tsm_request *r)
 {
     struct tsm_str precision = tsm_parameter(&r->url, TSM_STR("precision"));
     int64_t unit = precision.n ? tsm_precision_unit(precision) : 1;
-    begin(r);
+    tsm_write_begin(r);
     if (!unit) {
         struct tsm_buf name = {0};
         tsm_go_quote(&name, precision);
@@ -297,7 +308,7 @@ void tsm_api_write_v2(struct tsm_request *r)
     const char *slash = bucket.n ? memchr(bucket.p, '/', bucket.n) : NULL;
     int64_t unit = 1;
     struct tsm_buf name = {0};
-    begin(r);
+    tsm_write_begin(r);
     if (slash) {
         database = tsm_str(bucket.p, (size_t)(slash - bucket.p));
         rp = tsm_str(slash + 1, bucket.n - database.n - 1);

@@ -310,6 +310,8 @@ void tsm_api_write(struct tsm_request *r);
 void tsm_api_write_v2(struct tsm_request *r);
 struct tsm_key_cache *tsm_key_cache_new(void);
 void tsm_key_cache_free(struct tsm_key_cache *k);
+void tsm_api_prometheus_write(struct tsm_request *r);
+void tsm_api_prometheus_read(struct tsm_request *r);
 void tsm_api_query(struct tsm_request *r);
 void tsm_api_flux(struct tsm_request *r);
 void tsm_api_options(struct tsm_request *r);
@@ -319,6 +321,14 @@ void tsm_api_health(struct tsm_request *r);
 void tsm_api_metrics(struct tsm_request *r);
 void tsm_api_vars(struct tsm_request *r);
 void tsm_api_requests(struct tsm_request *r);
+
+/* The parts of a write that do not depend on how the points came (api_write.c): it begins, is looked at (false: an answer has been
+ * set), and ends, either with the points (they become the service's, with the body that they borrow from) or without. */
+void tsm_write_begin(struct tsm_request *r);
+bool tsm_write_allowed(struct tsm_request *r, struct tsm_str database);
+void tsm_write_points(struct tsm_request *r, struct tsm_str database, struct tsm_str rp,
+                      struct tsm_points *points);
+void tsm_write_finish(struct tsm_request *r);
 
 /* Lines: adds to a counter. */
 #define TSM_COUNT(r, name, n) \
