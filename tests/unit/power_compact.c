@@ -13,12 +13,12 @@
 #include "store/delete.h"
 
 /* Calls each for every shard that meta.db names. */
-static int each_shard(const struct tsm_fs *fs, const char *dir,
+static int each_shard(const struct tsm_fs *fs, const char *dir, struct tsm_engine *e,
                       int (*each)(void *ctx, const char *path, uint64_t id, struct tsm_err *err), void *ctx,
                       struct tsm_err *err)
 {
     struct tsm_meta meta;
-    int rc = tsm_meta_load(fs, dir, &meta, err);
+    int rc = e ? tsm_engine_meta(e, &meta, err) : tsm_meta_load(fs, dir, &meta, err);
     struct tsm_database *db = rc == TSM_OK ? tsm_meta_database(&meta, ORACLE_DB) : NULL;
     struct tsm_rp *rp = db ? tsm_meta_rp(db, ORACLE_RP) : NULL;
     for (size_t i = 0; rp && i < rp->ngroups && rc == TSM_OK; i++) {
@@ -157,12 +157,13 @@ int power_compact(const struct tsm_fs *fs, const char *dir, int64_t now, uint64_
                   struct tsm_err *err)
 {
     struct compacting c = {fs, now, random, n};
-    return each_shard(fs, dir, compact_shard, &c, err);
+    return each_shard(fs, dir, NULL, compact_shard, &c, err);
 }
 
 struct deleting {
     const struct tsm_fs *fs;
     const char *dir;
+    struct tsm_engine *engine;
     int series;
     int64_t tmin, tmax;
 };
@@ -185,14 +186,15 @@ static int delete_in_shard(void *ctx, const char *path, uint64_t id, struct tsm_
                              .tmax = d->tmax,
                              .wanted = wanted,
                              .ctx = d};
-    int rc = tsm_delete_run(&del, err);
+    int rc = d->engine ? tsm_engine_delete(d->engine, ORACLE_DB, ORACLE_RP, id, &del, err)
+                       : tsm_delete_run(&del, err);
     tsm_free(wal);
     return rc;
 }
 
-int power_delete(const struct tsm_fs *fs, const char *dir, int series, int64_t tmin, int64_t tmax,
-                 struct tsm_err *err)
+int power_delete(const struct tsm_fs *fs, const char *dir, struct tsm_engine *e, int series, int64_t tmin,
+                 int64_t tmax, struct tsm_err *err)
 {
-    struct deleting d = {fs, dir, series, tmin, tmax};
-    return each_shard(fs, dir, delete_in_shard, &d, err);
+    struct deleting d = {fs, dir, e, series, tmin, tmax};
+    return each_shard(fs, dir, e, delete_in_shard, &d, err);
 }

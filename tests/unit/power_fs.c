@@ -319,6 +319,7 @@ static int power_open(void *ctx, const char *path, int flags, mode_t mode)
         n = node_new(d, false);
         power_entries_set(&dir->now, name, n);
         add_change(dir, NULL, name, n);
+        dir->mtime = d->now;
     } else if (flags & O_TRUNC && n->size > 0) {
         resize(n, 0);
         n->mtime = d->now;
@@ -486,9 +487,11 @@ static int power_stat(void *ctx, const char *path, struct tsm_fs_stat *st)
 }
 
 /* What rename, unlink and the like do to a directory, now and pending. */
-static void change(struct power_node *dir, const char *from, const char *to, struct power_node *node)
+static void change(struct power_disk *d, struct power_node *dir, const char *from, const char *to,
+                   struct power_node *node)
 {
     add_change(dir, from, to, node);
+    dir->mtime = d->now;
     power_change_apply(&dir->now, &dir->changes[dir->nchanges - 1]);
 }
 
@@ -513,7 +516,7 @@ static int power_rename(void *ctx, const char *from, const char *to)
     else if (old && old->dir && old->now.n)
         e = -ENOTEMPTY;
     if (!e && old != n)
-        change(dir, a, b, n);
+        change(d, dir, a, b, n);
     return (int)leave(d, last, e, "rename %s to %s", from, b);
 }
 
@@ -533,7 +536,7 @@ static int remove_entry(struct power_disk *d, const char *path, bool want_dir, b
         return want_dir ? -ENOTDIR : -EISDIR;
     if (n->dir && n->now.n)
         return -ENOTEMPTY;
-    change(dir, name, NULL, NULL);
+    change(d, dir, name, NULL, NULL);
     return 0;
 }
 
@@ -562,7 +565,7 @@ static int power_mkdir(void *ctx, const char *path, mode_t mode)
     if (dir && (!name[0] || power_entries_get(&dir->now, name)))
         e = -EEXIST;
     else if (dir)
-        change(dir, NULL, name, node_new(d, true));
+        change(d, dir, NULL, name, node_new(d, true));
     return (int)leave(d, last, e, "mkdir %s", path);
 }
 

@@ -222,14 +222,16 @@ static bool read_key(struct reading *r, struct tsm_scan *sc, const struct tsm_sh
     return rc == TSM_OK || complain(r, "scan", err.msg);
 }
 
-static bool read_shard(struct reading *r, const struct tsm_fs *fs, const char *dir, uint64_t id)
+static bool read_shard(struct reading *r, const struct tsm_fs *fs, const char *dir, struct tsm_engine *e,
+                       uint64_t id)
 {
     struct tsm_shard *s;
     struct tsm_err err;
     struct tsm_damage damage = {true, on_damage, r};
     char *path = tsm_path_shard(dir, ORACLE_DB, ORACLE_RP, id),
          *wal = tsm_path_wal(dir, ORACLE_DB, ORACLE_RP, id);
-    int rc = tsm_shard_open(fs, path, wal, &damage, &s, &err);
+    int rc = e ? tsm_engine_read_shard(e, ORACLE_DB, ORACLE_RP, id, &damage, &s, &err)
+               : tsm_shard_open(fs, path, wal, &damage, &s, &err);
     tsm_free(wal);
     tsm_free(path);
     if (rc != TSM_OK)
@@ -238,23 +240,28 @@ static bool read_shard(struct reading *r, const struct tsm_fs *fs, const char *d
     for (size_t i = 0; i < s->nkeys && !r->bad; i++)
         read_key(r, sc, s, i);
     tsm_scan_free(sc);
-    tsm_shard_close(s);
+    if (e)
+        tsm_engine_release_shard(e, s);
+    else
+        tsm_shard_close(s);
     return !r->bad;
 }
 
-bool oracle_read(const struct tsm_fs *fs, const char *dir, oracle_found found, char *message, size_t size)
+bool oracle_read(const struct tsm_fs *fs, const char *dir, struct tsm_engine *e, oracle_found found,
+                 char *message, size_t size)
 {
     struct tsm_meta meta = {0};
     struct tsm_err err;
     struct reading r = {found, message, size, false};
     memset(found, 0, sizeof(oracle_found));
-    if (tsm_meta_load(fs, dir, &meta, &err) != TSM_OK)
+    int rc = e ? tsm_engine_meta(e, &meta, &err) : tsm_meta_load(fs, dir, &meta, &err);
+    if (rc != TSM_OK)
         return complain(&r, "meta.db", err.msg);
     struct tsm_database *db = tsm_meta_database(&meta, ORACLE_DB);
     struct tsm_rp *rp = db ? tsm_meta_rp(db, ORACLE_RP) : NULL;
     for (size_t i = 0; rp && i < rp->ngroups && !r.bad; i++)
         if (!rp->groups[i].deleted_at)
-            read_shard(&r, fs, dir, rp->groups[i].shards[0]);
+            read_shard(&r, fs, dir, e, rp->groups[i].shards[0]);
     tsm_meta_release(&meta);
     return !r.bad;
 }

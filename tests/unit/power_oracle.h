@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "store/engine.h"
 #include "sys/fs.h"
 
 enum {
@@ -58,8 +59,9 @@ enum oracle_strictness {
 
 /* What a directory holds. */
 typedef int32_t oracle_found[ORACLE_CELLS];
-/* Reads all of it, by the log first. False: message says what is wrong. */
-bool oracle_read(const struct tsm_fs *fs, const char *dir, oracle_found found, char *message, size_t size);
+/* Reads all of it, by the log first, or by an engine that is read (NULL: by the directory). False: message says what is wrong. */
+bool oracle_read(const struct tsm_fs *fs, const char *dir, struct tsm_engine *e, oracle_found found,
+                 char *message, size_t size);
 bool oracle_check(const struct oracle *o, const oracle_found found, enum oracle_strictness strictness,
                   char *message, size_t size);
 /* After a cut: what was found is what there is. Counts the values that were begun and are there, or not. */

@@ -34,6 +34,7 @@ struct run {
     bool killed;               /* the last one ended so */
     bool brief;                /* this one: a few calls, none of which fails, and a cut */
     bool wal;                  /* what is written is to be seen at once */
+    bool served;               /* there is no log, and others ask the engine, as they do a daemon's */
     bool sync_always;
     bool full;             /* the disk is, now and then: whoever waits gets room in the end */
     bool has_failed_write; /* is in the writer's memory, not in the log: a delete does not see it */
@@ -141,7 +142,7 @@ static void check(struct run *r, const char *when, enum oracle_strictness strict
 {
     char why[512] = "";
     r->figures->reads++;
-    bool ok = oracle_read(r->fs, DIR, r->found, why, sizeof why);
+    bool ok = oracle_read(r->fs, DIR, r->served ? r->engine : NULL, r->found, why, sizeof why);
     if (!ok && is_down(r))
         return;
     if (is_down(r))
@@ -159,6 +160,12 @@ static void on_reject(void *ctx, uint32_t line, struct tsm_str text, const char 
     complain(ctx, "rejected", cause);
 }
 
+static int create_database(void *ctx, struct tsm_meta *m, struct tsm_err *err)
+{
+    (void)ctx;
+    return tsm_meta_create_database(m, ORACLE_DB, NULL, err);
+}
+
 static bool open_engine(struct run *r)
 {
     struct tsm_err err;
@@ -168,6 +175,9 @@ static bool open_engine(struct run *r)
     r->nmarks = 0;
     r->has_failed_write = false;
     r->wal = opt.wal = below(r, 3) != 0;
+    r->served = !r->wal && below(r, 2);
+    if (r->served)
+        opt.database = TSM_STR("");
     opt.sync_interval = intervals[below(r, 4)];
     r->sync_always = r->wal && opt.sync_interval == 0;
     opt.flush_interval = below(r, 3) ? 0 : 1;
@@ -178,8 +188,10 @@ static bool open_engine(struct run *r)
     }
     r->figures->opens++;
     int rc = tsm_engine_open(r->fs, &opt, &r->engine, &err);
-    say(r, "open, log %d, sync after %lld, flush after %lld: %d", opt.wal, (long long)opt.sync_interval,
-        (long long)opt.flush_interval, rc);
+    say(r, "open, log %d, served %d, sync after %lld, flush after %lld: %d", opt.wal, r->served,
+        (long long)opt.sync_interval, (long long)opt.flush_interval, rc);
+    if (rc == TSM_OK && r->served)
+        rc = tsm_engine_change_meta(r->engine, create_database, NULL, &err);
     if (rc == TSM_OK && !is_down(r))
         check(r, "after a writer was opened", ORACLE_ANY);
     return went_well_or_full(r, "open the writer", rc, &err) && rc == TSM_OK;
@@ -240,7 +252,11 @@ static bool write_batch(struct run *r)
     make_lines(r, &text);
     tsm_line_parse(tsm_buf_view(&text), &opt, &points, on_reject, r);
     say(r, "write %zu points", points.n);
-    int rc = tsm_engine_write(r->engine, &points, on_reject, r, &err);
+    struct tsm_engine_policy *policy;
+    int rc = r->served ? tsm_engine_policy(r->engine, ORACLE_DB, TSM_STR(""), &policy, &err) : TSM_OK;
+    if (rc == TSM_OK)
+        rc = r->served ? tsm_engine_write_to(r->engine, policy, &points, on_reject, r, &err)
+                       : tsm_engine_write(r->engine, &points, on_reject, r, &err);
     r->figures->writes++;
     tsm_points_release(&points);
     tsm_buf_release(&text);
@@ -262,7 +278,9 @@ static bool write_batch(struct run *r)
 static bool flush(struct run *r)
 {
     struct tsm_err err;
-    int rc = tsm_engine_sync(r->engine, &err);
+    int rc = r->served && below(r, 2) ? tsm_engine_flush(r->engine, &err) : tsm_engine_sync(r->engine, &err);
+    if (rc == TSM_OK && r->served)
+        rc = tsm_engine_wait_flushed(r->engine, tsm_engine_mark(r->engine), &err);
     say(r, "sync: %d", rc);
     r->figures->flushes++;
     if (rc == TSM_OK) {
@@ -292,7 +310,7 @@ static bool compact(struct run *r)
     if (rc == TSM_ELOCKED && r->beside)
         return true;
     if (rc == TSM_OK)
-        check(r, "after a compaction", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
+        check(r, "after a compaction", r->wal || r->served ? ORACLE_NEWEST : ORACLE_ANY);
     return went_well_or_full(r, "compact", rc, &err);
 }
 
@@ -301,18 +319,19 @@ static bool delete (struct run *r)
     struct tsm_err err;
     if (r->has_failed_write)
         return true;
-    if (!r->wal && !flush(r)) /* nobody but the writer knows what is in its memory */
+    if (!r->wal && !r->served && !flush(r)) /* nobody but the writer knows what is in its memory */
         return false;
     int series = below(r, ORACLE_SERIES + 1) - 1, from = below(r, ORACLE_TIMES);
     int n = below(r, 3) ? below(r, 50) : below(r, ORACLE_TIMES);
     int to = from + n < ORACLE_TIMES ? from + n : ORACLE_TIMES - 1;
     int32_t number = oracle_delete(r->oracle, series, from, to);
-    int rc = power_delete(r->fs, DIR, series, oracle_time(from), oracle_time(to), &err);
+    int rc = power_delete(r->fs, DIR, r->served ? r->engine : NULL, series, oracle_time(from),
+                          oracle_time(to), &err);
     say(r, "delete %d of h%d, times %d to %d: %d", number, series, from, to, rc);
     r->figures->deletes++;
     if (rc == TSM_OK) {
         oracle_acknowledge_delete(r->oracle, number);
-        check(r, "after a delete", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
+        check(r, "after a delete", r->wal || r->served ? ORACLE_NEWEST : ORACLE_ANY);
     }
     if (rc == TSM_ELOCKED && r->beside)
         return true;
@@ -376,7 +395,7 @@ static void work(struct run *r)
         else if (what < 85)
             ok = delete (r);
         else if (what < 95)
-            check(r, "while the writer works", r->wal ? ORACLE_NEWEST : ORACLE_ANY);
+            check(r, "while the writer works", r->wal || r->served ? ORACLE_NEWEST : ORACLE_ANY);
         else
             ok = reopen(r);
         if (!ok && (!r->engine || below(r, 2)))
