@@ -9,6 +9,7 @@ stopped or collected, when the test ends in whatever way, and, by the kernel, wh
 """
 
 import atexit
+import base64
 import ctypes
 import glob
 import http.client
@@ -49,8 +50,11 @@ bind-address = "127.0.0.1:{rpc}"
   bind-address = "127.0.0.1:{http}"
   log-enabled = false
   max-body-size = 0
+  auth-enabled = {auth}
 [continuous_queries]
-  enabled = false
+  enabled = {continuous}
+  log-enabled = false
+  run-interval = "200ms"
 """
 
 _running = []
@@ -81,14 +85,17 @@ def available():
 
 
 class Influxd:
-    def __init__(self, directory, cold="10m", full="4h", data="", processors=None):
+    def __init__(self, directory, cold="10m", full="4h", data="", processors=None, auth=False, continuous=False):
         """cold: how soon an idle cache is written to a TSM file; full: how soon an idle shard is compacted
-        fully; data: more lines of the [data] section; processors: how many it uses (None: all)."""
+        fully; data: more lines of the [data] section; processors: how many it uses (None: all); auth: users
+        have to log in; continuous: continuous queries are run."""
         self.directory = os.path.abspath(directory)
-        self.settings = {"cold": cold, "full": full, "data": data}
+        self.settings = {"cold": cold, "full": full, "data": data,
+                         "auth": "true" if auth else "false", "continuous": "true" if continuous else "false"}
         self.environment = dict(os.environ, **({"GOMAXPROCS": str(processors)} if processors else {}))
         self.process = None
         self.connection = None
+        self.user = None  # (name, password)
 
     def __enter__(self):
         return self.start()
@@ -145,8 +152,13 @@ class Influxd:
             self.connection.close()
             self.connection = None
 
+    def _headers(self):
+        if not self.user:
+            return {}
+        return {"Authorization": "Basic " + base64.b64encode(":".join(self.user).encode()).decode()}
+
     def request(self, method, path, body=None):
-        self.connection.request(method, path, body)
+        self.connection.request(method, path, body, self._headers())
         response = self.connection.getresponse()
         return response.status, response.read()
 
@@ -159,7 +171,7 @@ class Influxd:
         encoded = urllib.parse.urlencode(args)
         if method == "POST" or len(encoded) > 8000:
             self.connection.request("POST", "/query", encoded,
-                                    {"Content-Type": "application/x-www-form-urlencoded"})
+                                    {"Content-Type": "application/x-www-form-urlencoded", **self._headers()})
             response = self.connection.getresponse()
             return response.status, response.read()
         return self.request("GET", "/query?" + encoded)
