@@ -27,7 +27,7 @@ struct query {
     struct tsm_bindings bindings;
     struct tsm_output out;
     uint64_t task;
-    bool async, answered;
+    bool async, answered, chunked;
     uint64_t rows;
     int code;
     struct tsm_err err;
@@ -40,12 +40,21 @@ static const struct tsm_statement *statement_of(const struct query *q, unsigned 
     return id < q->ast.nstatements ? &q->ast.statements[id] : NULL;
 }
 
-/* influxd sends the answer of all but SELECT (and what is rewritten to one) in one piece. */
-static bool is_whole(void *ctx, unsigned id)
+static enum tsm_chunking chunking(void *ctx, unsigned id)
 {
     const struct tsm_statement *st = statement_of(ctx, id);
-    return st && st->kind != TSM_STATEMENT_SELECT && st->kind != TSM_STATEMENT_SHOW_SERIES &&
-           st->kind != TSM_STATEMENT_SHOW_FIELD_KEYS && st->kind != TSM_STATEMENT_SHOW_CARDINALITY;
+    switch (st ? st->kind : TSM_STATEMENT_SELECT) {
+    case TSM_STATEMENT_SELECT:
+    case TSM_STATEMENT_SHOW_SERIES: /* influxd makes a SELECT of these */
+    case TSM_STATEMENT_SHOW_FIELD_KEYS:
+    case TSM_STATEMENT_SHOW_CARDINALITY:
+        return TSM_CHUNK_ROWS;
+    case TSM_STATEMENT_SHOW_TAG_KEYS:
+    case TSM_STATEMENT_SHOW_TAG_VALUES:
+        return TSM_CHUNK_SERIES;
+    default:
+        return TSM_CHUNK_WHOLE;
+    }
 }
 
 /* ---- the answer ---------------------------------------------------------------------------------- */
@@ -103,7 +112,7 @@ static struct tsm_sink *make_sink(struct query *q)
         .pretty = r->pretty,
         .row_limit = opt->max_row_limit,
         .document_max = (size_t)opt->query_memory,
-        .whole = is_whole,
+        .chunking = chunking,
         .ctx = q,
     };
     tsm_output_init_put(&q->out, put, q);
@@ -113,7 +122,8 @@ static struct tsm_sink *make_sink(struct query *q)
     }
     if (ro.format == TSM_FORMAT_HTTP_CSV && !ro.epoch_unit)
         ro.epoch_unit = 1; /* influxd's CSV has numbers in any case */
-    if (tsm_str_eq(tsm_request_value(r, TSM_STR("chunked")), TSM_STR("true"))) {
+    q->chunked = tsm_str_eq(tsm_request_value(r, TSM_STR("chunked")), TSM_STR("true"));
+    if (q->chunked) {
         int64_t n;
         ro.chunk_rows = CHUNK_ROWS;
         ro.row_limit = 0;
@@ -187,6 +197,7 @@ static void execute(struct query *q, struct tsm_sink *sink)
         .user = r->user,
         .read_only = tsm_str_eq(r->method, TSM_STR("GET")),
         .bindings = &q->bindings,
+        .chunked = q->chunked,
         .stats = s->service->stats,
         .stats_ctx = s->service->ctx,
     };

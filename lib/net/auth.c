@@ -199,6 +199,8 @@ static bool split_password(struct tsm_str s, struct credentials *c)
 static bool read_credentials(struct tsm_request *r, struct credentials *c)
 {
     struct tsm_str h = r->authorization, decoded;
+    while (h.n && (h.p[h.n - 1] == ' ' || h.p[h.n - 1] == '\t'))
+        h.n--;
     *c = (struct credentials){.user = tsm_parameter(&r->url, TSM_STR("u")),
                               .password = tsm_parameter(&r->url, TSM_STR("p"))};
     if (c->user.n && c->password.n)
@@ -252,12 +254,12 @@ static bool split_token(struct tsm_str token, struct tsm_str parts[3])
     return true;
 }
 
-/* A time of the claims; false: it has none. */
+/* A time of the claims; false: it has none, or 0, which the library takes for none. */
 static bool claim_time(const json_t *claims, const char *name, double *t)
 {
     const json_t *v = json_object_get(claims, name);
     *t = json_is_number(v) ? json_number_value(v) : 0;
-    return json_is_number(v);
+    return *t != 0;
 }
 
 /* In the words of the library that influxd uses; NULL: the signature and the times are right. */

@@ -180,8 +180,7 @@ static void split_uri(struct tsm_request *r)
     size_t n = question ? (size_t)(question - uri.p) : uri.n;
     if (question)
         r->query = tsm_str(question + 1, uri.n - n - 1);
-    if (!tsm_url_decode(tsm_str(uri.p, n), false, &r->arena, &r->path))
-        r->path = tsm_str("", 0);
+    r->path = tsm_str(uri.p, n); /* as it is written: influxd does not decode it either */
 }
 
 static void refuse(struct tsm_request *r)

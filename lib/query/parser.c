@@ -18,7 +18,7 @@ static struct tsm_lexeme substitute(struct tsm_parser *p, struct tsm_lexeme l)
     if (l.tok != TSM_TOK_BOUNDPARAM || l.lit.n < 2)
         return l;
     const struct tsm_binding *b = tsm_binding_find(p->bindings, tsm_str(l.lit.p + 1, l.lit.n - 1));
-    if (b && b->tok != TSM_TOK_BOUNDPARAM) {
+    if (b) {
         l.tok = b->tok;
         l.lit = b->value;
     }
@@ -473,7 +473,6 @@ static int parse_paren(struct tsm_parser *p, struct tsm_expr *e)
 static int parse_literal(struct tsm_parser *p, struct tsm_lexeme l, struct tsm_expr *e)
 {
     char message[100];
-    const struct tsm_binding *b;
     switch (l.tok) {
     case TSM_TOK_STRING:
         e->kind = TSM_EXPR_STRING;
@@ -508,14 +507,12 @@ static int parse_literal(struct tsm_parser *p, struct tsm_lexeme l, struct tsm_e
         *e = *re;
         return TSM_OK;
     }
-    case TSM_TOK_BOUNDPARAM:
-        if (l.lit.n < 2)
+    case TSM_TOK_BOUNDPARAM: { /* without a value, or its value is an error: influxql says the same of both */
+        struct tsm_str name = l.lit.n && l.lit.p[0] == '$' ? tsm_str(l.lit.p + 1, l.lit.n - 1) : l.lit;
+        if (!name.n)
             return tsm_parser_error(p, "empty bound parameter");
-        b = tsm_binding_find(p->bindings, tsm_str(l.lit.p + 1, l.lit.n - 1));
-        if (b) /* its value is an error */
-            return tsm_parser_error(p, "%.*s", (int)b->value.n, b->value.p);
-        return tsm_parser_error(p, "missing parameter: %.*s", l.lit.n < 500 ? (int)l.lit.n - 1 : 499,
-                                l.lit.p + 1);
+        return tsm_parser_error(p, "missing parameter: %.*s", name.n < 500 ? (int)name.n : 500, name.p);
+    }
     default:
         return tsm_parser_expected(p, l, "identifier, string, number, bool");
     }

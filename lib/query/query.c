@@ -205,13 +205,19 @@ static int run_statement(struct tsm_query_ctx *q, const struct tsm_statement *st
 /*
  * A statement that fails ends the query. influxd answers then: to the failing statement with its error when
  * it is the last one; else to it and all others but the last with "not executed", and to the last with
- * nothing. The error that this hides is in err.
+ * nothing. The error that this hides is in err; in chunks both are told.
  */
-static int refuse_rest(struct counter *c, size_t failed, size_t n, const char *message)
+static int refuse_rest(struct counter *c, size_t failed, size_t n, bool chunked, const char *message)
 {
     if (failed + 1 == n)
         return c->base.statement_end(&c->base, message, NULL);
-    int rc = c->base.statement_end(&c->base, "not executed", NULL);
+    int rc = TSM_OK;
+    if (chunked)
+        rc = c->base.statement_end(&c->base, message, NULL);
+    if (chunked && rc == TSM_OK)
+        rc = c->base.statement_begin(&c->base, (unsigned)failed, NULL);
+    if (rc == TSM_OK)
+        rc = c->base.statement_end(&c->base, "not executed", NULL);
     for (size_t i = failed + 1; i + 1 < n && rc == TSM_OK; i++) {
         rc = c->base.statement_begin(&c->base, (unsigned)i, NULL);
         if (rc == TSM_OK)
@@ -241,7 +247,7 @@ static int run_all(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct co
         if (err)
             *err = cause;
         if (!c->failed)
-            (void)refuse_rest(c, i, ast->nstatements, cause.msg);
+            (void)refuse_rest(c, i, ast->nstatements, q->opt->chunked, cause.msg);
         return c->failed ? c->failed : rc;
     }
     return TSM_OK;

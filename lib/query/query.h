@@ -31,6 +31,7 @@ struct tsm_query_options {
     uint64_t task;                     /* the query's own number there */
     bool authenticate;                 /* statements are allowed by the privileges of: */
     struct tsm_str user;               /* who has logged in; empty: nobody */
+    bool chunked;   /* the answer goes out in chunks: a statement may be told twice (query.c) */
     bool read_only; /* GET: statements that change something give influxd's warning too, as a message */
     /* SHOW STATS and SHOW DIAGNOSTICS of a daemon: gives series to the sink. NULL: those of a process without one. */
     int (*stats)(void *ctx, struct tsm_str module, bool diagnostics, struct tsm_sink *sink,

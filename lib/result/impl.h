@@ -28,9 +28,9 @@ struct tsm_result_writer *tsm_result_msgpack_new(const struct tsm_result_options
 void tsm_http_csv_error(struct tsm_buf *out, const char *message);
 void tsm_msgpack_error(struct tsm_buf *out, const char *message);
 
-static inline bool tsm_result_whole(const struct tsm_result_writer *w, unsigned statement)
+static inline enum tsm_chunking tsm_result_chunking(const struct tsm_result_writer *w, unsigned statement)
 {
-    return w->opt.whole && w->opt.whole(w->opt.ctx, statement);
+    return w->opt.chunking ? w->opt.chunking(w->opt.ctx, statement) : TSM_CHUNK_ROWS;
 }
 
 #endif

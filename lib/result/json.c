@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "result/impl.h"
+#include "result/row_limit.h"
 
 #include "base/banned.h"
 
@@ -19,16 +20,19 @@ struct json {
     unsigned depth;
     bool any; /* something stands in the innermost open bracket */
     bool any_document, any_statement, any_series, any_row;
-    bool open;          /* a document is open (chunk_rows: a chunk) and in it, but for the end, a statement */
-    bool whole;         /* of the present statement */
-    unsigned statement; /* the present one */
+    bool open; /* a document is open (chunk_rows: a chunk) and in it, but for the end, a statement */
+    enum tsm_chunking chunking; /* of the present statement */
+    bool any_chunk;             /* of it */
+    unsigned statement;         /* the present one */
     size_t
         from; /* where its document or its part of one begins in out->buf, when written has not changed since */
     uint64_t written;
     bool from_first;         /* of any at from */
     struct tsm_buf messages; /* of the statement: level NUL text NUL */
     size_t nmessages;
-    uint64_t rows;       /* in all */
+    struct tsm_row_limit limit;
+    bool cut;            /* rows of the series are missing */
+    bool partial;        /* of the statement, at the limit */
     uint64_t chunk_rows; /* in the open chunk */
     int64_t flushed;     /* when a chunk was last given away */
 };
@@ -192,15 +196,11 @@ static void open_chunk(struct json *j)
     mark(j);
     open_document(j);
     open_statement(j);
+    j->any_chunk = true;
     j->chunk_rows = 0;
 }
 
 /* ---- the sink ------------------------------------------------------------------------------------ */
-
-static bool is_full(const struct json *j)
-{
-    return j->w.opt.row_limit && j->rows >= j->w.opt.row_limit;
-}
 
 static int stop(struct tsm_err *err)
 {
@@ -210,12 +210,14 @@ static int stop(struct tsm_err *err)
 static int statement_begin(struct tsm_sink *s, unsigned id, struct tsm_err *err)
 {
     struct json *j = (struct json *)s;
-    if (is_full(j))
+    if (tsm_limit_reached(&j->limit))
         return stop(err);
     j->statement = id;
     tsm_buf_reset(&j->messages);
     j->nmessages = 0;
-    j->whole = tsm_result_whole(&j->w, id);
+    j->chunking = tsm_result_chunking(&j->w, id);
+    j->any_chunk = false;
+    tsm_limit_statement(&j->limit, j->chunking == TSM_CHUNK_ROWS);
     if (is_chunked(j))
         return TSM_OK;
     if (!j->any_document)
@@ -262,9 +264,12 @@ static void write_head(struct json *j, const struct tsm_series_head *head)
 static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, struct tsm_err *err)
 {
     struct json *j = (struct json *)s;
-    if (is_full(j))
+    enum tsm_limit_says says = tsm_limit_series(&j->limit);
+    if (says != TSM_LIMIT_WRITE) {
+        j->partial = says == TSM_LIMIT_STOP_PARTIAL;
         return stop(err);
-    if (is_chunked(j) && !(j->whole && j->open)) {
+    }
+    if (is_chunked(j) && !(j->chunking == TSM_CHUNK_WHOLE && j->open)) {
         int rc = j->open ? close_chunk(j, true, err) : TSM_OK;
         if (rc != TSM_OK)
             return rc;
@@ -329,15 +334,10 @@ static void write_row(struct json *j, const struct tsm_rows *rows, size_t row)
     tsm_buf_byte(out, ']');
 }
 
-/* Before a row: at the limit, or where a chunk is full. */
+/* Before a row: where a chunk is full. */
 static int make_room(struct json *j, struct tsm_err *err)
 {
-    if (is_full(j)) {
-        close_series(j, true);
-        j->w.head = NULL;
-        return stop(err);
-    }
-    if (is_chunked(j) && !j->whole && j->chunk_rows == j->w.opt.chunk_rows) {
+    if (is_chunked(j) && j->chunking == TSM_CHUNK_ROWS && j->chunk_rows == j->w.opt.chunk_rows) {
         close_series(j, true);
         int rc = close_chunk(j, true, err);
         if (rc != TSM_OK)
@@ -357,11 +357,18 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
 {
     struct json *j = (struct json *)s;
     for (size_t row = 0; row < rows->n; row++) {
+        enum tsm_limit_says says = tsm_limit_row(&j->limit);
+        if (says != TSM_LIMIT_WRITE) {
+            j->cut = true;
+            j->partial = says == TSM_LIMIT_STOP_PARTIAL;
+            if (says != TSM_LIMIT_SKIP)
+                return stop(err);
+            continue;
+        }
         int rc = make_room(j, err);
         if (rc != TSM_OK)
             return rc;
         write_row(j, rows, row);
-        j->rows++;
         j->chunk_rows++;
         rc = tsm_output_check(j->w.out, err);
         if (rc != TSM_OK)
@@ -373,8 +380,11 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
 static int series_end(struct tsm_sink *s, struct tsm_err *err)
 {
     struct json *j = (struct json *)s;
-    close_series(j, false);
+    close_series(j, j->cut);
     j->w.head = NULL;
+    j->cut = false;
+    if (is_chunked(j) && j->chunking == TSM_CHUNK_SERIES)
+        return close_chunk(j, false, err);
     return tsm_output_check(j->w.out, err);
 }
 
@@ -403,6 +413,8 @@ static int end_chunked(struct json *j, const char *error, struct tsm_err *err)
         int rc = close_chunk(j, error != NULL, err);
         if (rc != TSM_OK || !error)
             return rc;
+    } else if (!error && j->any_chunk) {
+        return TSM_OK;
     }
     open_document(j);
     open_statement(j);
@@ -445,8 +457,8 @@ static int finish(struct tsm_result_writer *w, struct tsm_err *err)
         return TSM_OK;
     if (j->any_statement) { /* the limit of rows was reached in it */
         if (j->w.head)
-            close_series(j, false);
-        close_statement(j, false, NULL);
+            close_series(j, j->cut);
+        close_statement(j, j->partial, NULL);
     }
     if (j->open)
         close_document(j);
@@ -463,9 +475,9 @@ static void release(struct tsm_result_writer *w)
 struct tsm_result_writer *tsm_result_json_new(const struct tsm_result_options *opt)
 {
     struct json *j = tsm_calloc(1, sizeof *j);
-    (void)opt;
     j->w.sink = (struct tsm_sink){statement_begin, series_begin,  write_rows,
                                   series_end,      statement_end, message};
+    j->limit.limit = opt->chunk_rows ? 0 : opt->row_limit;
     j->w.finish = finish;
     j->w.release = release;
     return &j->w;

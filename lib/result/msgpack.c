@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/time.h"
 #include "result/impl.h"
+#include "result/row_limit.h"
 
 #include "base/banned.h"
 
@@ -21,12 +22,14 @@ struct msgpack_writer {
     struct tsm_buf results, series, values; /* what has been collected of each level */
     uint32_t nresults, nseries, nvalues;
     unsigned statement;
-    bool whole, in_statement;
+    enum tsm_chunking chunking; /* of the statement */
+    bool any_chunk, in_statement;
     struct tsm_buf messages; /* of the statement */
     uint32_t nmessages;
     struct tsm_buf head; /* of the series: name, tags and columns; begins behind the number of members */
     uint32_t head_members;
-    uint64_t rows;
+    struct tsm_row_limit limit;
+    bool cut, partial; /* as in json.c */
     bool given;
 };
 
@@ -183,16 +186,12 @@ static void close_result(struct msgpack_writer *m, bool partial)
 
 static int close_chunk(struct msgpack_writer *m, bool more, struct tsm_err *err)
 {
+    m->any_chunk = true;
     close_result(m, more);
     return give_document(m, err);
 }
 
 /* ---- the sink ------------------------------------------------------------------------------------ */
-
-static bool is_full(const struct msgpack_writer *m)
-{
-    return m->w.opt.row_limit && m->rows >= m->w.opt.row_limit;
-}
 
 static int stop(struct tsm_err *err)
 {
@@ -202,10 +201,12 @@ static int stop(struct tsm_err *err)
 static int statement_begin(struct tsm_sink *s, unsigned id, struct tsm_err *err)
 {
     struct msgpack_writer *m = (struct msgpack_writer *)s;
-    if (is_full(m))
+    if (tsm_limit_reached(&m->limit))
         return stop(err);
     m->statement = id;
-    m->whole = tsm_result_whole(&m->w, id);
+    m->chunking = tsm_result_chunking(&m->w, id);
+    m->any_chunk = false;
+    tsm_limit_statement(&m->limit, m->chunking == TSM_CHUNK_ROWS);
     m->in_statement = true;
     tsm_buf_reset(&m->messages);
     m->nmessages = 0;
@@ -215,9 +216,12 @@ static int statement_begin(struct tsm_sink *s, unsigned id, struct tsm_err *err)
 static int series_begin(struct tsm_sink *s, const struct tsm_series_head *head, struct tsm_err *err)
 {
     struct msgpack_writer *m = (struct msgpack_writer *)s;
-    if (is_full(m))
+    enum tsm_limit_says says = tsm_limit_series(&m->limit);
+    if (says != TSM_LIMIT_WRITE) {
+        m->partial = says == TSM_LIMIT_STOP_PARTIAL;
         return stop(err);
-    if (m->w.opt.chunk_rows && !m->whole && m->nseries) {
+    }
+    if (m->w.opt.chunk_rows && m->chunking == TSM_CHUNK_ROWS && m->nseries) {
         int rc = close_chunk(m, true, err);
         if (rc != TSM_OK)
             return rc;
@@ -259,12 +263,15 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
 {
     struct msgpack_writer *m = (struct msgpack_writer *)s;
     for (size_t row = 0; row < rows->n; row++) {
-        if (is_full(m)) {
-            close_series(m, true);
-            m->w.head = NULL;
-            return stop(err);
+        enum tsm_limit_says says = tsm_limit_row(&m->limit);
+        if (says != TSM_LIMIT_WRITE) {
+            m->cut = true;
+            m->partial = says == TSM_LIMIT_STOP_PARTIAL;
+            if (says != TSM_LIMIT_SKIP)
+                return stop(err);
+            continue;
         }
-        if (m->w.opt.chunk_rows && !m->whole && m->nvalues == m->w.opt.chunk_rows) {
+        if (m->w.opt.chunk_rows && m->chunking == TSM_CHUNK_ROWS && m->nvalues == m->w.opt.chunk_rows) {
             close_series(m, true);
             int rc = close_chunk(m, true, err);
             if (rc != TSM_OK)
@@ -274,7 +281,6 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
         for (size_t i = 0; i < m->w.head->ncolumns; i++)
             put_cell(m, &m->values, &rows->columns[i], row);
         m->nvalues++;
-        m->rows++;
     }
     return check_size(m, err);
 }
@@ -282,8 +288,11 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
 static int series_end(struct tsm_sink *s, struct tsm_err *err)
 {
     struct msgpack_writer *m = (struct msgpack_writer *)s;
-    close_series(m, false);
+    close_series(m, m->cut);
     m->w.head = NULL;
+    m->cut = false;
+    if (m->w.opt.chunk_rows && m->chunking == TSM_CHUNK_SERIES)
+        return close_chunk(m, false, err);
     return check_size(m, err);
 }
 
@@ -313,6 +322,8 @@ static int statement_end(struct tsm_sink *s, const char *error, struct tsm_err *
         put_text(&m->results, TSM_STR("error"));
         put_text(&m->results, tsm_str_of(error));
         m->nresults++;
+    } else if (m->w.opt.chunk_rows && m->chunking == TSM_CHUNK_SERIES && m->any_chunk) {
+        return TSM_OK;
     } else {
         close_result(m, false);
     }
@@ -326,8 +337,8 @@ static int finish(struct tsm_result_writer *w, struct tsm_err *err)
         return TSM_OK;
     if (m->in_statement) { /* the limit of rows was reached in it */
         if (m->w.head)
-            close_series(m, false);
-        close_result(m, false);
+            close_series(m, m->cut);
+        close_result(m, m->partial);
     }
     return give_document(m, err);
 }
@@ -345,9 +356,9 @@ static void release(struct tsm_result_writer *w)
 struct tsm_result_writer *tsm_result_msgpack_new(const struct tsm_result_options *opt)
 {
     struct msgpack_writer *m = tsm_calloc(1, sizeof *m);
-    (void)opt;
     m->w.sink = (struct tsm_sink){statement_begin, series_begin,  write_rows,
                                   series_end,      statement_end, message};
+    m->limit.limit = opt->chunk_rows ? 0 : opt->row_limit;
     m->w.finish = finish;
     m->w.release = release;
     return &m->w;

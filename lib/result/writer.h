@@ -19,6 +19,13 @@ enum tsm_format {
     TSM_FORMAT_MSGPACK,  /* influxd's MessagePack; each document is held until it is complete */
 };
 
+/* How influxd cuts the answer of a statement into chunks. */
+enum tsm_chunking {
+    TSM_CHUNK_ROWS,   /* SELECT, and what it makes of one: so many rows of a series */
+    TSM_CHUNK_SERIES, /* a series each */
+    TSM_CHUNK_WHOLE,
+};
+
 struct tsm_result_options {
     enum tsm_format format;
     int64_t epoch_unit; /* nanoseconds per unit; 0: RFC 3339 */
@@ -28,8 +35,7 @@ struct tsm_result_options {
     uint64_t chunk_rows; /* influxd's chunked=true: a document per so many rows of a series; 0: one in all */
     uint64_t row_limit;  /* after so many rows the writer wants no more (TSM_ESTOP); 0: any number */
     size_t document_max; /* MessagePack: bytes of a document, beyond that TSM_ELIMIT; 0: any number */
-    /* Whether the answer of this statement is one document (of all but SELECT); NULL: of none. */
-    bool (*whole)(void *ctx, unsigned statement);
+    enum tsm_chunking (*chunking)(void *ctx, unsigned statement); /* NULL: rows */
     void *ctx;
 };
 

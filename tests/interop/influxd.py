@@ -47,10 +47,11 @@ bind-address = "127.0.0.1:{rpc}"
 [monitor]
   store-enabled = false
 [http]
-  bind-address = "127.0.0.1:{http}"
+  bind-address = "127.0.0.1:{port}"
   log-enabled = false
-  max-body-size = 0
+  max-body-size = {max_body}
   auth-enabled = {auth}
+  {http}
 [continuous_queries]
   enabled = {continuous}
   log-enabled = false
@@ -85,12 +86,13 @@ def available():
 
 
 class Influxd:
-    def __init__(self, directory, cold="10m", full="4h", data="", processors=None, auth=False, continuous=False):
+    def __init__(self, directory, cold="10m", full="4h", data="", processors=None, auth=False, continuous=False,
+                 http="", max_body=0):
         """cold: how soon an idle cache is written to a TSM file; full: how soon an idle shard is compacted
         fully; data: more lines of the [data] section; processors: how many it uses (None: all); auth: users
-        have to log in; continuous: continuous queries are run."""
+        have to log in; continuous: continuous queries are run; http: more lines of the [http] section."""
         self.directory = os.path.abspath(directory)
-        self.settings = {"cold": cold, "full": full, "data": data,
+        self.settings = {"cold": cold, "full": full, "data": data, "http": http, "max_body": max_body,
                          "auth": "true" if auth else "false", "continuous": "true" if continuous else "false"}
         self.environment = dict(os.environ, **({"GOMAXPROCS": str(processors)} if processors else {}))
         self.process = None
@@ -115,7 +117,7 @@ class Influxd:
         self.port, rpc = _free_port(), _free_port()
         path = os.path.join(self.directory, "influxd.conf")
         with open(path, "w") as f:
-            f.write(CONFIG.format(dir=self.directory, rpc=rpc, http=self.port, **self.settings))
+            f.write(CONFIG.format(dir=self.directory, rpc=rpc, port=self.port, **self.settings))
         with open(os.path.join(self.directory, "influxd.log"), "w") as log:
             self.process = subprocess.Popen(["influxd", "-config", path], stdin=subprocess.DEVNULL, env=self.environment,
                                             stdout=log, stderr=log, preexec_fn=_die_with_parent)
