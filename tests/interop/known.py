@@ -1,6 +1,40 @@
 """tests/interop/known.py: differences from influxd 1.6.7 that are meant: see docs/influxql.md. Each has a name there."""
 
+import json
+import re
+
+LOOKS_BACK = re.compile(r"(derivative|difference|moving_average|cumulative_sum|elapsed|relative_strength_index|"
+                        r"triple_exponential_derivative|kaufmans_\w+|chande_momentum_oscillator)\(\w+\(", re.I)
+MINUS = re.compile(rb"-(?=\d)")
+LOWER_BOUND = re.compile(r"\btime\s*(>|>=|=)", re.I)
+
+
+def series(body):
+    """Statement, series and columns of an answer, each with its rows; parts of one series are joined."""
+    found = {}
+    for result in json.loads(body)["results"]:
+        for s in result.get("series", []):
+            key = (result["statement_id"], s.get("name"), json.dumps(s.get("tags")), json.dumps(s["columns"]))
+            found.setdefault(key, []).extend(map(json.dumps, s.get("values", [])))
+    return found
+
+
+def is_empty(body):
+    return all(set(r) <= {"statement_id"} for r in json.loads(body)["results"])
+
 
 def reason(world, text, theirs):
     """The name of the known difference that this one is, or None."""
+    if theirs[0] != 200 or ours[0] != 0:
+        return None
+    try:
+        json.loads(theirs[1]), json.loads(ours[1])
+    except ValueError:
+        return None
+    if "integral(" in text and series(theirs[1]) == series(ours[1]):
+        return "integral-order"
+    if LOOKS_BACK.search(text) and not LOWER_BOUND.search(text) and is_empty(theirs[1]):
+        return "look-back"
+    if "abs(" in text and MINUS.sub(b"", theirs[1]) == MINUS.sub(b"", ours[1]):
+        return "abs"
     return None
