@@ -175,7 +175,7 @@ static void reduce_sorted(struct values *g, int64_t t, size_t from, size_t to, s
     if (k->c->fn == TSM_FN_MODE) {
         tsm_agg_add_result(k, t, mode(g, a, n), NULL);
     } else {
-        tsm_sort_values(a, n, k->c->type);
+        tsm_sort_values_to(a, n, k->c->type, at);
         struct tsm_agg_origin o = g->origins[a[at].ref.input];
         o.t = time_at(g, a[at].ref);
         tsm_agg_add_result(k, k->c->own_time ? o.t : t, a[at].v, &o);

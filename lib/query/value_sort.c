@@ -178,7 +178,13 @@ static size_t partition(const struct sorter *s, size_t a, size_t b, size_t pivot
     }
 }
 
-static void quicksort(const struct sorter *s, size_t a, size_t b, unsigned limit)
+#define ALL SIZE_MAX
+
+/*
+ * k: the only place whose element is wanted, or ALL. What goes on in one part of a range does not depend on what happens in the
+ * other, so the part without k is left as it is; a part for which the sort would call itself begins anew.
+ */
+static void quicksort(const struct sorter *s, size_t a, size_t b, unsigned limit, size_t k)
 {
     bool balanced = true, partitioned = true;
     for (;;) {
@@ -207,18 +213,29 @@ static void quicksort(const struct sorter *s, size_t a, size_t b, unsigned limit
             return;
         if (a > 0 && !less(s, a - 1, pivot)) {
             a = partition_equal(s, a, b, pivot);
+            if (k != ALL && k < a)
+                return;
             continue;
         }
         size_t mid = partition(s, a, b, pivot, &partitioned), left = mid - a, right = b - mid;
-        if (left < right) {
+        bool called = k != ALL && (left < right) == (k < mid);
+        if (k == mid) {
+            return;
+        } else if (left < right) {
             balanced = left >= n / 8;
-            quicksort(s, a, mid, limit);
-            a = mid + 1;
+            if (k == ALL)
+                quicksort(s, a, mid, limit, ALL);
         } else {
             balanced = right >= n / 8;
-            quicksort(s, mid + 1, b, limit);
-            b = mid;
+            if (k == ALL)
+                quicksort(s, mid + 1, b, limit, ALL);
         }
+        if (k == ALL ? left < right : k > mid)
+            a = mid + 1;
+        else
+            b = mid;
+        if (called)
+            balanced = partitioned = true;
     }
 }
 
@@ -226,14 +243,21 @@ void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type t
 {
     struct sorter s = {items, type, NULL};
     if (n > 1)
-        quicksort(&s, 0, n, bit_length(n));
+        quicksort(&s, 0, n, bit_length(n), ALL);
+}
+
+void tsm_sort_values_to(struct tsm_value_item *items, size_t n, enum tsm_vec_type type, size_t k)
+{
+    struct sorter s = {items, type, NULL};
+    if (n > 1)
+        quicksort(&s, 0, n, bit_length(n), k);
 }
 
 void tsm_sort_points(struct tsm_value_item *items, const int64_t *times, size_t n, enum tsm_vec_type type)
 {
     struct sorter s = {items, type, times};
     if (n > 1)
-        quicksort(&s, 0, n, bit_length(n));
+        quicksort(&s, 0, n, bit_length(n), ALL);
 }
 
 /* ---- selection --------------------------------------------------------------------------------- */

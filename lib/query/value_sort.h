@@ -18,6 +18,8 @@ struct tsm_value_item {
 };
 
 void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type);
+/* Puts at items[k] (k < n) what tsm_sort_values() would put there, in linear time; the others are in no order. */
+void tsm_sort_values_to(struct tsm_value_item *items, size_t n, enum tsm_vec_type type, size_t k);
 /* By time, then value; the time of an item is times[item.ref.row]. */
 void tsm_sort_points(struct tsm_value_item *items, const int64_t *times, size_t n, enum tsm_vec_type type);
 

@@ -41,14 +41,14 @@ QUERIES = [
     ("count, sum, mean by time(1m), 10 minutes",
      "SELECT count(humidity), sum(humidity), mean(humidity) FROM devices WHERE %s GROUP BY time(1m) fill(none)" % RANGE, 20),
     ("derivative(mean) by devgroup, time(1m)",
-     "SELECT derivative(mean(humidity), 1m) FROM devices WHERE %s GROUP BY devgroup, time(1m)" % RANGE, 20),
-    ("derivative by series, 100 rows of each", "SELECT derivative(humidity) FROM devices WHERE %s GROUP BY devid LIMIT 100" % RANGE, 20),
-    ("top 10", "SELECT top(humidity, 10) FROM devices", 20),
-    ("percentile 99", "SELECT percentile(humidity, 99) FROM devices", 20),
-    ("percentile 95 by devgroup", "SELECT percentile(humidity, 95) FROM devices GROUP BY devgroup", 20),
-    ("max of mean by devid", "SELECT max(m) FROM (SELECT mean(humidity) AS m FROM devices GROUP BY devid)", 20),
+     "SELECT derivative(mean(humidity), 1m) FROM devices WHERE %s GROUP BY devgroup, time(1m)" % RANGE, 8),
+    ("derivative by series, 100 rows of each", "SELECT derivative(humidity) FROM devices WHERE %s GROUP BY devid LIMIT 100" % RANGE, 8),
+    ("top 10", "SELECT top(humidity, 10) FROM devices", 8),
+    ("percentile 99", "SELECT percentile(humidity, 99) FROM devices", 8),
+    ("percentile 95 by devgroup", "SELECT percentile(humidity, 95) FROM devices GROUP BY devgroup", 8),
+    ("max of mean by devid", "SELECT max(m) FROM (SELECT mean(humidity) AS m FROM devices GROUP BY devid)", 8),
     ("mean of max by devid, time(1m)",
-     "SELECT mean(m) FROM (SELECT max(humidity) AS m FROM devices WHERE %s GROUP BY devid, time(1m)) GROUP BY devgroup" % RANGE, 20),
+     "SELECT mean(m) FROM (SELECT max(humidity) AS m FROM devices WHERE %s GROUP BY devid, time(1m)) GROUP BY devgroup" % RANGE, 8),
 ]
 ROWS_QUERY = "SELECT * FROM devices"
 
