@@ -102,6 +102,7 @@ static void *flush_main(void *arg)
             fail(e, rc, &err, &f);
             return NULL;
         }
+        tsm_engine_prepare_files(e, z);
         more = take_out(e, z, &f);
         tsm_shard_cache_sweep(e->cache);
         free_frozen(z);

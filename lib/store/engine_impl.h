@@ -185,6 +185,8 @@ void tsm_engine_join(struct tsm_engine *e);
 /* Readers see the files of a shard's folder as they are now, until tsm_engine_renew_files(). */
 struct tsm_cached_shard *tsm_engine_keep_files(struct tsm_engine *e, const char *dir);
 void tsm_engine_renew_files(struct tsm_engine *e, struct tsm_cached_shard *c);
+/* By the flush: opens the files that have come of a memtable, for the readers to come. */
+void tsm_engine_prepare_files(struct tsm_engine *e, const struct tsm_engine_frozen *z);
 
 /* ---- engine_log.c ---- */
 

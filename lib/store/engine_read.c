@@ -3,7 +3,8 @@
  *
  * A reader takes the memtables first and looks at the files then, so that nothing is missed that is on its way from one to
  * the other; what it finds in both is the same. When the active memtable has been frozen in between it begins anew: files may
- * have come of it by then, with rows that are newer than what the reader sees of it.
+ * have come of it by then, with rows that are newer than what the reader sees of it. While a memtable is being written out readers
+ * go on with the files there were before; the flush opens the new ones itself, so that nobody has to wait for that.
  *
  * The keys of a shard are those of its files and what memory has besides. Each memtable notes which columns series got, so that
  * only those are looked at that are new since the last reader.
@@ -45,6 +46,8 @@ struct reading {
     struct tsm_open_files *files;
     bool known; /* the engine has the shard open */
     uint32_t shard;
+    uint64_t flushed; /* number of the last memtable that is in files */
+    bool flushing;
     uint64_t active; /* number of the memtable that took points when these were taken */
     struct table *tables;
     size_t ntables, captables;
@@ -81,6 +84,8 @@ static void take_tables(struct reading *r, uint64_t id)
     tsm_turn_take(&e->turn);
     const struct tsm_engine_shard *s = tsm_engine_known_shard(e, id);
     r->active = e->number;
+    r->flushed = e->flushed_number;
+    r->flushing = e->frozen;
     r->known = s;
     if (s) {
         r->shard = s->table.index;
@@ -91,13 +96,56 @@ static void take_tables(struct reading *r, uint64_t id)
     tsm_turn_give(&e->turn);
 }
 
+/* With the shard's mutex. */
 static int look_at_files(struct tsm_engine *e, struct tsm_cached_shard *c, struct tsm_open_files **files,
                          struct tsm_err *err)
 {
-    if (!c->kept)
-        return tsm_open_files_look(e->fs, c->dir, c->table ? c->table->files : NULL, files, err);
-    *files = tsm_open_files_share(c->kept);
-    return TSM_OK;
+    struct tsm_open_files *old = c->next ? c->next : c->table ? c->table->files : NULL;
+    *files = NULL;
+    if (c->kept) {
+        *files = tsm_open_files_share(c->kept);
+        return TSM_OK;
+    }
+    int rc = tsm_open_files_look(e->fs, c->dir, old, files, err);
+    if (rc == TSM_OK) {
+        tsm_open_files_close(c->next);
+        c->next = NULL;
+    }
+    return rc;
+}
+
+/* Opens the new files of a shard, if somebody may ask for it. */
+static void prepare_shard(struct tsm_engine *e, const char *dir, size_t ncolumns)
+{
+    struct tsm_cached_shard *c = tsm_shard_cache_find(e->cache, dir);
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->mutex);
+    struct tsm_open_files *old = c->table ? tsm_open_files_share(c->table->files) : NULL, *now = NULL;
+    pthread_mutex_unlock(&c->mutex);
+    if (old)
+        tsm_open_files_open(e->fs, dir, old, &now, NULL); /* a failure is for the next reader to tell */
+    if (now && ncolumns > now->nkeys / MANY)
+        tsm_open_files_index(now);
+    pthread_mutex_lock(&c->mutex);
+    if (now) {
+        tsm_open_files_close(c->next);
+        c->next = now;
+    }
+    pthread_mutex_unlock(&c->mutex);
+    tsm_open_files_close(old);
+    tsm_shard_cache_give(e->cache, c);
+}
+
+void tsm_engine_prepare_files(struct tsm_engine *e, const struct tsm_engine_frozen *z)
+{
+    for (uint32_t i = 0; i < z->nshards; i++) {
+        size_t n;
+        uint64_t generation;
+        tsm_memtable_made(z->table, i, &n, &generation);
+        if (n && z->shards[i] && !z->shards[i]->dropped)
+            prepare_shard(e, z->shards[i]->files->dir, n);
+    }
 }
 
 struct tsm_cached_shard *tsm_engine_keep_files(struct tsm_engine *e, const char *dir)
@@ -114,15 +162,22 @@ void tsm_engine_renew_files(struct tsm_engine *e, struct tsm_cached_shard *c)
     pthread_mutex_lock(&c->mutex);
     tsm_open_files_close(c->kept);
     c->kept = NULL;
+    c->looked = UINT64_MAX;
     pthread_mutex_unlock(&c->mutex);
     tsm_shard_cache_give(e->cache, c);
 }
 
 static int take_all(struct reading *r, uint64_t id, struct tsm_err *err)
 {
+    struct tsm_cached_shard *c = r->cached;
     for (int i = 0;; i++) {
         take_tables(r, id);
-        int rc = look_at_files(r->e, r->cached, &r->files, err);
+        if (c->table && !c->kept && r->flushing &&
+            c->looked == r->flushed) { /* memory has all that came since */
+            r->files = tsm_open_files_share(c->table->files);
+            return TSM_OK;
+        }
+        int rc = look_at_files(r->e, c, &r->files, err);
         if (rc != TSM_OK || i == MAX_TRIES || atomic_load(&r->e->number) == r->active)
             return rc;
         tsm_open_files_close(r->files);
@@ -252,6 +307,7 @@ static void note_read(struct reading *r)
         c->read[i] = (struct tsm_table_read){r->tables[i].number,
                                              r->tables[i].mixed ? UINT64_MAX : r->tables[i].generation,
                                              r->tables[i].read};
+    c->looked = c->kept ? UINT64_MAX : r->flushed;
 }
 
 /* Brings the table of keys up to date; the memtables are held by l then. */

@@ -16,6 +16,7 @@
 #include "format/tombstone.h"
 #include "store/compaction.h"
 #include "store/data_dir.h"
+#include "store/open_files_impl.h"
 #include "store/shard_keys.h"
 #include "base/banned.h"
 
@@ -138,6 +139,13 @@ static int open_file(const struct tsm_fs *fs, const char *path, const struct lis
     return TSM_OK;
 }
 
+/* INT64_MAX when that cannot be told. */
+static int64_t folder_mtime(const struct tsm_fs *fs, const char *dir)
+{
+    struct tsm_fs_stat st;
+    return fs->stat(fs->ctx, dir, &st) == 0 ? st.mtime : INT64_MAX;
+}
+
 /* Lists the folder and opens its files, the newest first, as a delete works the other way: who sees it in a file sees it in all
  * older ones too. TSM_ENOTFOUND with *vanished: a file was gone before it could be opened. */
 static int open_listed(const struct tsm_fs *fs, const char *dir, const struct tsm_open_files *old,
@@ -224,7 +232,7 @@ static void keep_message(void *ctx, const char *message)
     tsm_buf_add(ctx, message, strlen(message) + 1);
 }
 
-static int unite(struct tsm_open_files *o, struct tsm_err *err)
+static void take_readers(struct tsm_open_files *o)
 {
     uint64_t indexes = 0;
     o->files = tsm_calloc(o->nopened, sizeof(struct tsm_reader *));
@@ -239,42 +247,63 @@ static int unite(struct tsm_open_files *o, struct tsm_err *err)
         if (indexes > TSM_INDEXES_KEPT) /* they have been checked from end to end */
             tsm_reader_forget(r, 0, r->nkeys, false);
     }
+}
+
+static int unite(struct tsm_open_files *o, struct tsm_err *err)
+{
     struct tsm_damage damage = {.skip = true, .report = keep_message, .ctx = &o->faults};
     struct tsm_shard s = {.files = o->files, .nfiles = o->nfiles, .damage = &damage};
     int rc = tsm_shard_unite_keys(&s, err);
     o->nkeys = s.nkeys;
     o->places = s.places;
     o->first = s.first;
-    o->bytes += o->nkeys * 2 * sizeof *o->first;
+    return rc;
+}
+
+static void count_bytes(struct tsm_open_files *o)
+{
     if (o->first)
-        o->bytes += o->first[o->nkeys] * sizeof *o->places;
+        o->bytes += o->nkeys * sizeof *o->first + o->first[o->nkeys] * sizeof *o->places;
+}
+
+int tsm_open_files_open(const struct tsm_fs *fs, const char *dir, const struct tsm_open_files *old,
+                        struct tsm_open_files **now, struct tsm_err *err)
+{
+    struct tsm_err local;
+    if (!err)
+        err = &local;
+    int rc = open_folder(fs, dir, old, now, err);
+    if (rc != TSM_OK)
+        return rc;
+    if (old && same_files(old, *now)) {
+        tsm_open_files_close(*now);
+        *now = NULL;
+        return TSM_OK;
+    }
+    take_readers(*now);
+    if (!old || !tsm_open_files_unite_over(old, *now))
+        rc = unite(*now, err);
+    count_bytes(*now);
+    if (rc != TSM_OK) {
+        tsm_open_files_close(*now);
+        *now = NULL;
+    }
     return rc;
 }
 
 int tsm_open_files_look(const struct tsm_fs *fs, const char *dir, struct tsm_open_files *old,
                         struct tsm_open_files **now, struct tsm_err *err)
 {
-    struct tsm_err local;
-    if (!err)
-        err = &local;
     if (old && tsm_open_files_current(fs, dir, old)) {
         *now = tsm_open_files_share(old);
         return TSM_OK;
     }
-    int rc = open_folder(fs, dir, old, now, err);
-    if (rc != TSM_OK)
-        return rc;
-    if (old && same_files(old, *now)) {
-        old->mtime = (*now)->mtime;
-        old->listed = (*now)->listed;
-        tsm_open_files_close(*now);
+    int64_t listed = tsm_now(), mtime = folder_mtime(fs, dir);
+    int rc = tsm_open_files_open(fs, dir, old, now, err);
+    if (rc == TSM_OK && !*now) {
+        old->listed = listed;
+        old->mtime = mtime;
         *now = tsm_open_files_share(old);
-        return TSM_OK;
-    }
-    rc = unite(*now, err);
-    if (rc != TSM_OK) {
-        tsm_open_files_close(*now);
-        *now = NULL;
     }
     return rc;
 }

@@ -33,6 +33,9 @@ struct tsm_open_files {
  * that has not changed by its mtime is not listed. The caller is the owner of old (which may be NULL) and keeps it. */
 int tsm_open_files_look(const struct tsm_fs *fs, const char *dir, struct tsm_open_files *old,
                         struct tsm_open_files **now, struct tsm_err *err);
+/* The same for those who are not the owner of old (not NULL) and share it: *now is NULL when nothing has changed. */
+int tsm_open_files_open(const struct tsm_fs *fs, const char *dir, const struct tsm_open_files *old,
+                        struct tsm_open_files **now, struct tsm_err *err);
 struct tsm_open_files *tsm_open_files_share(struct tsm_open_files *o);
 void tsm_open_files_close(struct tsm_open_files *o); /* gives it up; NULL is allowed */
 /* Whether the folder has certainly not changed since it was listed. */

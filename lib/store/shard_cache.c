@@ -43,6 +43,7 @@ static void link_newest(struct tsm_shard_cache *c, struct tsm_cached_shard *s)
 static void free_shard(struct tsm_cached_shard *s)
 {
     tsm_key_table_free(s->table);
+    tsm_open_files_close(s->next);
     tsm_open_files_close(s->kept);
     tsm_extra_texts_free(s->texts);
     tsm_map_release(&s->extra_map);
@@ -76,27 +77,46 @@ void tsm_shard_cache_free(struct tsm_shard_cache *c)
     tsm_free(c);
 }
 
-struct tsm_cached_shard *tsm_shard_cache_take(struct tsm_shard_cache *c, const char *dir)
+static struct tsm_cached_shard *new_shard(struct tsm_shard_cache *c, const char *dir, uint64_t hash)
+{
+    struct tsm_cached_shard *s = tsm_calloc(1, sizeof *s);
+    s->dir = tsm_strdup(dir);
+    s->hash = hash;
+    s->looked = UINT64_MAX;
+    s->chain = c->chains[hash % CHAINS];
+    c->chains[hash % CHAINS] = s;
+    pthread_mutex_init(&s->mutex, NULL);
+    link_newest(c, s);
+    return s;
+}
+
+static struct tsm_cached_shard *take(struct tsm_shard_cache *c, const char *dir, bool add)
 {
     uint64_t hash = tsm_hash(tsm_str_of(dir));
     pthread_mutex_lock(&c->mutex);
     struct tsm_cached_shard *s = c->chains[hash % CHAINS];
     while (s && strcmp(s->dir, dir) != 0)
         s = s->chain;
-    if (s) {
+    if (!s && add)
+        s = new_shard(c, dir, hash);
+    if (s && add) { /* by a reader */
         unlink_shard(c, s);
-    } else {
-        s = tsm_calloc(1, sizeof *s);
-        s->dir = tsm_strdup(dir);
-        s->hash = hash;
-        s->chain = c->chains[hash % CHAINS];
-        c->chains[hash % CHAINS] = s;
-        pthread_mutex_init(&s->mutex, NULL);
+        link_newest(c, s);
     }
-    link_newest(c, s);
-    s->users++;
+    if (s)
+        s->users++;
     pthread_mutex_unlock(&c->mutex);
     return s;
+}
+
+struct tsm_cached_shard *tsm_shard_cache_take(struct tsm_shard_cache *c, const char *dir)
+{
+    return take(c, dir, true);
+}
+
+struct tsm_cached_shard *tsm_shard_cache_find(struct tsm_shard_cache *c, const char *dir)
+{
+    return take(c, dir, false);
 }
 
 /* What it holds on to, roughly. The caller still uses it. */

@@ -51,6 +51,8 @@ struct tsm_cached_shard {
     struct tsm_map extra_map; /* of their keys */
     struct tsm_table_read *read;
     size_t nread;
+    struct tsm_open_files *next; /* what a flush has made of the folder; NULL: nothing new */
+    uint64_t looked;             /* when the folder was looked at: the last memtable that was in files then */
     struct tsm_open_files *kept; /* a delete works on the folder: until it is done, these are its files */
 };
 
@@ -61,6 +63,8 @@ void tsm_shard_cache_free(struct tsm_shard_cache *c); /* NULL is allowed; nobody
 
 /* The shard in folder dir, for a while; given back it may be given up. Any thread. */
 struct tsm_cached_shard *tsm_shard_cache_take(struct tsm_shard_cache *c, const char *dir);
+/* The same, or NULL when it is not in the cache. */
+struct tsm_cached_shard *tsm_shard_cache_find(struct tsm_shard_cache *c, const char *dir);
 void tsm_shard_cache_give(struct tsm_shard_cache *c, struct tsm_cached_shard *s);
 /* Gives up those in dir and below it. */
 void tsm_shard_cache_drop(struct tsm_shard_cache *c, const char *dir);
