@@ -1,12 +1,13 @@
 /*
  * tests/fuzz/fuzz_influxql.c: any text as a query: parsed, printed, parsed again, its regular expressions
  * tried. A text that was printed and is accepted again prints the same (but for what influxql itself prints
- * without quotes).
+ * without quotes). What stands in a log of changes parses again, and says the same.
  */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "query/change.h"
 #include "query/parser.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -57,6 +58,28 @@ static void print_again(const struct tsm_select *s)
     tsm_buf_release(&twice);
 }
 
+static void change_again(const struct tsm_statement *st)
+{
+    bool unquoted = false,
+         deletes = st->kind == TSM_STATEMENT_DELETE || st->kind == TSM_STATEMENT_DROP_SERIES;
+    struct tsm_buf once = {0}, twice = {0};
+    struct tsm_ast ast;
+    if (deletes)
+        tsm_expr_walk(st->u.show.condition, try_node, &unquoted);
+    if (st->kind == TSM_STATEMENT_CREATE_CONTINUOUS_QUERY)
+        try_select(st->u.continuous.select, &unquoted);
+    tsm_statement_print_again(&once, st);
+    bool good = tsm_parse_query(tsm_buf_view(&once), &ast, NULL) == TSM_OK && ast.nstatements == 1 &&
+                ast.statements[0].kind == st->kind;
+    if (good)
+        tsm_statement_print_again(&twice, &ast.statements[0]);
+    if (!unquoted && (!good || !tsm_str_eq(tsm_buf_view(&once), tsm_buf_view(&twice))))
+        abort();
+    tsm_ast_release(&ast);
+    tsm_buf_release(&once);
+    tsm_buf_release(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tsm_ast ast;
@@ -65,6 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < ast.nstatements; i++)
             if (ast.statements[i].kind == TSM_STATEMENT_SELECT)
                 print_again(ast.statements[i].u.select);
+            else if (tsm_statement_changes(&ast.statements[i]))
+                change_again(&ast.statements[i]);
     tsm_ast_release(&ast);
     return 0;
 }
