@@ -461,7 +461,8 @@ int main(int argc, char **argv)
     if (fault)
         tsm_usage(&program, "%s", fault);
     block_signals();
-    /* Large pieces of memory go back to the system when freed. */
+    /* Large pieces of memory go back to the system when freed; what a write takes is wanted again at once. */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 32 << 20);
     return opt.flush ? flush() : run(argc, argv);
 }

@@ -22,7 +22,8 @@ enum {
     DEFAULT_PENDING_MB = 64,
     DEFAULT_ENTRY_MB = 1,
     DEFAULT_QUERY_MB = 256,
-    DIGEST_MB = 256, /* of files that were there before, read for each snapshot at most */
+    DIGEST_MB =
+        64, /* of files that were there before, read for each snapshot at most: a snapshot must not take long */
 };
 
 void tsm_node_say(struct tsm_data_node *n, const char *fmt, ...)
