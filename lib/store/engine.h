@@ -125,7 +125,8 @@ int tsm_engine_delete(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp
  * A shard as it is now, with what is not in files yet, for reading by any thread. It is a snapshot: rows that are written
  * later are not seen, and a row is seen as a whole or not at all. TSM_ENOTFOUND when there is no such folder and nothing in
  * memory. What has been opened is kept for the next who asks; that another process changed the folder (a compaction) is noticed.
- * Any thread; give it back with tsm_engine_release_shard().
+ * Any thread; give it back with tsm_engine_release_shard(). Who keeps it while flush follows flush may find that reading fails
+ * with TSM_ELIMIT: memory is bounded.
  */
 int tsm_engine_read_shard(struct tsm_engine *e, struct tsm_str db, struct tsm_str rp, uint64_t shard,
                           const struct tsm_damage *damage, struct tsm_shard **s, struct tsm_err *err);

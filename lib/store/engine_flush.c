@@ -67,6 +67,7 @@ static bool take_out(struct tsm_engine *e, struct tsm_engine_frozen *z, const st
     e->stats.file_bytes += f->file_bytes;
     bool more = e->frozen;
     e->done = !more;
+    tsm_engine_limit_readers(e);
     pthread_cond_broadcast(&e->flushed);
     pthread_mutex_unlock(&e->mutex);
     tsm_turn_give(&e->turn);

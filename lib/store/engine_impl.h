@@ -96,6 +96,7 @@ struct tsm_engine {
     struct tsm_memtable *active;
     _Atomic uint64_t number;           /* of the active memtable */
     struct tsm_shard_cache *cache;     /* for readers */
+    struct tsm_live *lives;            /* what they have of memory */
     struct tsm_memtable_counts counts; /* of all that was written */
     struct tsm_distinct series;
 
@@ -187,6 +188,9 @@ struct tsm_cached_shard *tsm_engine_keep_files(struct tsm_engine *e, const char 
 void tsm_engine_renew_files(struct tsm_engine *e, struct tsm_cached_shard *c);
 /* By the flush: opens the files that have come of a memtable, for the readers to come. */
 void tsm_engine_prepare_files(struct tsm_engine *e, const struct tsm_engine_frozen *z);
+
+/* When readers keep too much memory that is in files, tells those to give up that keep the oldest. In turn with them. */
+void tsm_engine_limit_readers(struct tsm_engine *e);
 
 /* ---- engine_log.c ---- */
 

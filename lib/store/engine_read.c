@@ -278,7 +278,8 @@ static void hold_tables(struct reading *r, struct tsm_live *l)
     l->tables = tsm_calloc(r->ntables, sizeof *l->tables);
     for (size_t i = 0; i < r->ntables; i++) {
         struct tsm_memtable *m = r->tables[i].memtable;
-        l->tables[i] = (struct tsm_live_table){m, tsm_memtable_hold(m), tsm_memtable_columns(m)};
+        l->tables[i] = (struct tsm_live_table){m, r->tables[i].number, tsm_memtable_hold(m),
+                                               tsm_memtable_columns(m)};
     }
 }
 
@@ -354,12 +355,21 @@ static struct given *give(struct reading *r, uint64_t id, const struct tsm_damag
     g->live.views = tsm_calloc(t->nkeys, sizeof *g->live.views);
     pthread_mutex_init(&g->live.mutex, NULL);
     g->shard.live = &g->live;
+    tsm_turn_take(&r->e->turn);
+    g->live.behind = r->e->lives;
+    if (r->e->lives)
+        r->e->lives->before = &g->live;
+    r->e->lives = &g->live;
+    tsm_turn_give(&r->e->turn);
     return g;
 }
 
-static void release_live(struct tsm_live *l)
+static void release_live(struct tsm_engine *e, struct tsm_live *l)
 {
     tsm_turn_take(l->turn);
+    *(l->before ? &l->before->behind : &e->lives) = l->behind;
+    if (l->behind)
+        l->behind->before = l->before;
     for (size_t i = 0; i < l->ntables; i++)
         tsm_memtable_unhold(l->tables[i].memtable, l->tables[i].epoch);
     tsm_turn_give(l->turn);
@@ -374,14 +384,50 @@ static void release_live(struct tsm_live *l)
 void tsm_engine_release_shard(struct tsm_engine *e, struct tsm_shard *s)
 {
     struct given *g = (struct given *)s;
-    (void)e;
     if (!s)
         return;
     if (s->live)
-        release_live(s->live);
+        release_live(e, s->live);
     tsm_key_table_free(g->table);
     tsm_reported_free(s->reported);
     tsm_free(g);
+}
+
+/* Memtables that only readers have. */
+struct kept {
+    const struct tsm_memtable *memtables[64];
+    size_t n, bytes;
+    uint64_t oldest; /* number */
+};
+
+static void add_kept(struct kept *k, const struct tsm_live_table *t)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (k->memtables[i] == t->memtable)
+            return;
+    if (k->n < sizeof k->memtables / sizeof *k->memtables)
+        k->memtables[k->n++] = t->memtable;
+    k->bytes += tsm_memtable_bytes(t->memtable, 0);
+    if (t->number < k->oldest)
+        k->oldest = t->number;
+}
+
+static struct kept count_kept(const struct tsm_engine *e)
+{
+    struct kept k = {.oldest = UINT64_MAX};
+    for (struct tsm_live *l = e->lives; l; l = l->behind)
+        for (size_t i = 0; i < l->ntables && l->tables[i].number <= e->flushed_number; i++)
+            if (!atomic_load(&l->outdated))
+                add_kept(&k, &l->tables[i]);
+    return k;
+}
+
+void tsm_engine_limit_readers(struct tsm_engine *e)
+{
+    for (struct kept k; (k = count_kept(e)).bytes > e->memory;)
+        for (struct tsm_live *l = e->lives; l; l = l->behind)
+            if (l->tables[0].number == k.oldest)
+                atomic_store(&l->outdated, true);
 }
 
 static int read_shard(struct reading *r, uint64_t id, const struct tsm_damage *damage, struct tsm_shard **s,

@@ -208,6 +208,15 @@ static void copy_around(struct tsm_live *l, const struct tsm_shard *s, size_t ke
     l->next = next;
 }
 
+int tsm_live_check(const struct tsm_shard *s, struct tsm_err *err)
+{
+    if (!s->live || !atomic_load_explicit(&s->live->outdated, memory_order_relaxed))
+        return TSM_OK;
+    return tsm_err_set(
+        err, TSM_ELIMIT,
+        "the query took too long: memory is needed that holds what it reads, which is in files by now");
+}
+
 const struct tsm_key_view *tsm_live_view(const struct tsm_shard *s, size_t key)
 {
     struct tsm_live *l = s->live;

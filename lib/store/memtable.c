@@ -42,6 +42,7 @@ struct tsm_memtable {
     struct tsm_field_types **types; /* that columns refer to, or did */
     size_t ntypes, captypes;
     struct tsm_slice_before *before; /* all of them */
+    size_t before_bytes;
 };
 
 enum {
@@ -79,6 +80,7 @@ static void forget_before(struct tsm_memtable *m)
         tsm_free(b);
     }
     m->before = NULL;
+    m->before_bytes = 0;
 }
 
 void tsm_memtable_free(struct tsm_memtable *m)
@@ -424,7 +426,9 @@ static bool resolve(struct tsm_memtable *m, const struct tsm_mem_series *s,
 static void keep_before(struct tsm_memtable *m, struct tsm_mem_series *s)
 {
     const struct tsm_slice *sl = &s->slice;
-    struct tsm_slice_before *b = tsm_alloc(sizeof *b + sl->ncolumns * sizeof *b->columns);
+    size_t bytes = sizeof *s->before + sl->ncolumns * sizeof *s->before->columns;
+    struct tsm_slice_before *b = tsm_alloc(bytes);
+    m->before_bytes += bytes;
     *b = (struct tsm_slice_before){
         .older = s->before,
         .next = m->before,
@@ -789,8 +793,8 @@ bool tsm_memtable_empty(const struct tsm_memtable *m)
 size_t tsm_memtable_bytes(const struct tsm_memtable *m, unsigned jobs)
 {
     return tsm_series_index_bytes(&m->index) + tsm_column_memory_bytes(&m->memory) + m->text.bytes +
-           m->made_bytes + m->slices * FLUSH_BYTES_PER_SLICE + m->columns * FLUSH_BYTES_PER_COLUMN +
-           tsm_column_scratch(&m->memory, jobs);
+           m->made_bytes + m->before_bytes + m->slices * FLUSH_BYTES_PER_SLICE +
+           m->columns * FLUSH_BYTES_PER_COLUMN + tsm_column_scratch(&m->memory, jobs);
 }
 
 void tsm_memtable_each(const struct tsm_memtable *m, void (*each)(void *ctx, const struct tsm_mem_series *s),

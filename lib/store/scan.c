@@ -545,9 +545,10 @@ static void start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, in
 int tsm_scan_start(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax,
                    struct tsm_err *err)
 {
-    (void)err;
-    start(sc, s, key, tmin, tmax, false, false);
-    return TSM_OK;
+    int rc = tsm_live_check(s, err);
+    if (rc == TSM_OK)
+        start(sc, s, key, tmin, tmax, false, false);
+    return rc;
 }
 
 int tsm_scan_start_pieces(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, struct tsm_err *err)
@@ -702,6 +703,9 @@ int tsm_scan_count(struct tsm_scan *sc, const struct tsm_shard *s, size_t key, i
     if (!err)
         err = &local;
     *count = 0;
+    rc = tsm_live_check(s, err);
+    if (rc != TSM_OK)
+        return rc;
     start(sc, s, key, tmin, tmax, true, false);
     while ((rc = next_run(sc, &run, err)) > 0) {
         size_t n = run.to - run.from;

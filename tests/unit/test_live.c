@@ -339,6 +339,74 @@ static void test_logs_of_influxd(void **state)
     tsm_engine_close(e);
 }
 
+static bool can_scan(const struct tsm_shard *s)
+{
+    struct tsm_scan *sc = tsm_scan_new();
+    struct tsm_err err;
+    int rc = tsm_scan_start(sc, s, 0, INT64_MIN, INT64_MAX, &err);
+    tsm_scan_free(sc);
+    if (rc != TSM_OK)
+        assert_int_equal(rc, TSM_ELIMIT);
+    return rc == TSM_OK;
+}
+
+/* Memory is bounded: who reads for too long gives up what is in files by now. */
+static void test_readers_are_limited(void **state)
+{
+    (void)state;
+    enum { FLUSHES = 12 };
+    struct tsm_engine *e = open_live(); /* 4 MiB */
+    struct tsm_shard *shards[FLUSHES];
+    struct tsm_err err;
+    create_database(e, "db");
+    for (int i = 0; i < FLUSHES; i++) {
+        struct tsm_buf text = {0};
+        for (int k = 0; k < 5000; k++)
+            tsm_buf_printf(&text, "m,h=%d a=%d " AT(1), k, i);
+        put(e, "db", tsm_buf_cstr(&text));
+        tsm_buf_release(&text);
+        must(tsm_engine_read_shard(e, TSM_STR("db"), RP, 1, NULL, &shards[i], &err), &err);
+        flush(e);
+    }
+    assert_false(can_scan(shards[0]));
+    assert_true(can_scan(shards[FLUSHES - 1]));
+    for (int i = 0; i < FLUSHES; i++)
+        tsm_engine_release_shard(e, shards[i]);
+    must(tsm_engine_read_shard(e, TSM_STR("db"), RP, 1, NULL, &shards[0], &err), &err);
+    assert_true(can_scan(shards[0]));
+    tsm_engine_release_shard(e, shards[0]);
+    tsm_engine_close(e);
+}
+
+/* What a reader has seen before a delete it still sees: also what memory had over the files. */
+static void test_reader_before_a_delete(void **state)
+{
+    (void)state;
+    struct tsm_engine *e = open_live();
+    struct tsm_shard *s;
+    struct tsm_err err;
+    struct tsm_buf out = {0};
+    create_database(e, "db");
+    put(e, "db", "m a=1,b=1 " AT(1));
+    flush(e);
+    put(e, "db", "m a=2,b=2 " AT(1));
+    must(tsm_engine_read_shard(e, TSM_STR("db"), RP, 1, NULL, &s, &err), &err);
+    delete_from(e, 1, "m", 0, 9);
+    put(e, "db", "m a=3,b=3,c=3 " AT(2));
+    print_shard(s, &out);
+    assert_string_equal(tsm_buf_cstr(&out), "m a 1 2\nm b 1 2\n");
+    tsm_engine_release_shard(e, s);
+    expect(e, "db", 1, "m a 2 3\nm b 2 3\nm c 2 3\n");
+    must(tsm_engine_read_shard(e, TSM_STR("db"), RP, 1, NULL, &s, &err), &err);
+    put(e, "db", "m a=4,d=4 " AT(3)); /* with a field that the reader does not know */
+    tsm_buf_reset(&out);
+    print_shard(s, &out);
+    assert_string_equal(tsm_buf_cstr(&out), "m a 2 3\nm b 2 3\nm c 2 3\n");
+    tsm_engine_release_shard(e, s);
+    tsm_buf_release(&out);
+    tsm_engine_close(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +418,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flushes_after_a_while, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_many_frozen, make_temp, remove_temp),
         cmocka_unit_test_setup_teardown(test_logs_of_influxd, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_readers_are_limited, make_temp, remove_temp),
+        cmocka_unit_test_setup_teardown(test_reader_before_a_delete, make_temp, remove_temp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
