@@ -54,7 +54,9 @@ class Directory:
         pass
 
     def compare(self, theirs, text, epoch):
-        return difference(theirs, query(self.path, text, "d", epoch))
+        """(what is wrong, our answer)"""
+        ours = query(self.path, text, "d", epoch)
+        return difference(theirs, ours), ours[1]
 
 
 class Daemon(Raftd):
@@ -77,13 +79,11 @@ class Daemon(Raftd):
 
     def compare(self, theirs, text, epoch):
         ours = self.query(text, "d", epoch=epoch, method="POST")
-        if theirs[1].startswith(b"json: "):  # influxd's encoder gave up, at an infinity
-            return None
-        if ours == theirs:
-            return None
+        if ours == theirs or theirs[1].startswith(b"json: "):  # influxd's encoder gave up, at an infinity
+            return None, ours[1]
         at = next((i for i, (a, b) in enumerate(zip(theirs[1], ours[1])) if a != b), min(len(theirs[1]), len(ours[1])))
         return ["first difference at byte %d" % at, "influxd:   %d %s" % (theirs[0], excerpt(theirs[1], at)),
-                "tsm-query: %d %s" % (ours[0], excerpt(ours[1], at))]
+                "tsm-query: %d %s" % (ours[0], excerpt(ours[1], at))], ours[1]
 
 
 def fill(world, server, ours):
@@ -107,7 +107,7 @@ def fill(world, server, ours):
 def ask(world, server, ours, totals):
     text, epoch = world.query(), world.rng.choice(EPOCHS)
     theirs = server.query(text, "d", epoch=epoch, method="POST")
-    found = ours.compare(theirs, text, epoch)
+    found, answer = ours.compare(theirs, text, epoch)
     totals.asked += 1
     totals.refused += theirs[0] != 200 or b'"error"' in theirs[1]
     if not found:
@@ -115,7 +115,7 @@ def ask(world, server, ours, totals):
     if any(server.query(text, "d", epoch=epoch, method="POST") != theirs for _ in range(REPEATS)):
         totals.unsteady += 1
         return None
-    if known.reason(world, text, theirs):
+    if known.reason(world, text, theirs[1], answer):
         totals.explained += 1
         return None
     totals.differ += 1

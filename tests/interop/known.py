@@ -23,18 +23,26 @@ def is_empty(body):
     return all(set(r) <= {"statement_id"} for r in json.loads(body)["results"])
 
 
-def reason(world, text, theirs):
-    """The name of the known difference that this one is, or None."""
-    if theirs[0] != 200 or ours[0] != 0:
-        return None
+def cardinalities(body):
+    """Series by series, the count that it gives."""
+    return {key: json.loads(rows[0])[0] for key, rows in series(body).items()}
+
+
+def reason(world, text, theirs, ours):
+    """The name of the known difference that this one is, or None. theirs, ours: the bodies of two answers."""
     try:
-        json.loads(theirs[1]), json.loads(ours[1])
+        json.loads(theirs), json.loads(ours)
     except ValueError:
         return None
-    if "integral(" in text and series(theirs[1]) == series(ours[1]):
+    if "results" not in json.loads(theirs) or "results" not in json.loads(ours):
+        return None
+    if text.startswith("SHOW SERIES") and "CARDINALITY" in text:
+        a, b = cardinalities(theirs), cardinalities(ours)
+        return "series-cardinality" if a.keys() == b.keys() and all(a[k] >= b[k] for k in a) else None
+    if "integral(" in text and series(theirs) == series(ours):
         return "integral-order"
-    if LOOKS_BACK.search(text) and not LOWER_BOUND.search(text) and is_empty(theirs[1]):
+    if LOOKS_BACK.search(text) and not LOWER_BOUND.search(text) and is_empty(theirs):
         return "look-back"
-    if "abs(" in text and MINUS.sub(b"", theirs[1]) == MINUS.sub(b"", ours[1]):
+    if "abs(" in text and MINUS.sub(b"", theirs) == MINUS.sub(b"", ours):
         return "abs"
     return None
