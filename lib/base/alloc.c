@@ -50,7 +50,8 @@ void *tsm_realloc_array(void *p, size_t count, size_t size)
 char *tsm_strndup(const char *s, size_t n)
 {
     char *d = tsm_alloc(n + 1);
-    memcpy(d, s, n);
+    if (n)
+        memcpy(d, s, n);
     d[n] = '\0';
     return d;
 }

@@ -496,6 +496,21 @@ SELECT count(distinct(u)) FROM uns
 SELECT sum(u) FROM uns WHERE time >= '2020-03-01' AND time < '2020-03-01T00:01:00Z' GROUP BY time(10s) fill(linear)
 SELECT max(u) FROM uns WHERE time >= '2020-03-01' AND time < '2020-03-01T00:02:00Z' GROUP BY time(20s) fill(previous)
 SELECT mean(u) FROM uns WHERE time >= '2020-03-01' AND time < '2020-03-01T00:02:00Z' GROUP BY time(7s) fill(7)
+SELECT abs(v), floor(v), ceil(v), round(v), sqrt(v) FROM cpu LIMIT 20
+SELECT sin(v), cos(v), tan(v), atan(v), exp(v / 100), ln(abs(v) + 1) FROM cpu LIMIT 50
+SELECT log2(abs(v) + 1), log10(abs(v) + 1), log(abs(v) + 1, 3), pow(v, 2), atan2(v, i) FROM cpu LIMIT 50
+SELECT v FROM cpu WHERE sqrt(abs(v)) > 2 AND floor(v) != v LIMIT 10
+SELECT round(mean(v)), pow(max(v), 2) FROM cpu GROUP BY host
+SELECT sin(s) FROM cpu
+SELECT asin(i) FROM cpu
+SELECT sqrt() FROM cpu
+SELECT i & 3, i | 8, i ^ 5, i % 7 FROM cpu LIMIT 20
+SELECT v::integer, i::float / 2 FROM cpu LIMIT 20
+SELECT mean(v) FROM cpu WHERE time >= '2020-03-01' AND time < '2020-03-02' GROUP BY time(6h) tz('America/New_York')
+SELECT count(v) FROM cpu WHERE time >= '2020-03-01' AND time < '2020-03-10' GROUP BY time(1d) fill(none) tz('America/New_York')
+SELECT count(v) FROM cpu WHERE time >= '2020-03-01' AND time < '2020-03-10' GROUP BY time(1d) ORDER BY time DESC tz('Asia/Kolkata')
+SELECT v FROM cpu WHERE time >= '2020-03-01 05:30:00' LIMIT 3 tz('Asia/Kolkata')
+SELECT v FROM cpu LIMIT 1 tz('Nowhere/Land')
 SELECT v FROM cpu LIMIT 1; SELECT i FROM cpu LIMIT 1
 SELECT v FROM cpu LIMIT 1; SHOW DATABASES; SELECT count(v) FROM cpu
 SELECT v FROM cpu LIMIT 1; SELECT foo(v) FROM cpu; SELECT v FROM cpu LIMIT 1
