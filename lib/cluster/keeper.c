@@ -31,16 +31,20 @@ static bool sleep_for(struct tsm_data_node *n, int64_t nanoseconds)
 }
 
 /* As DROP SHARD, by way of the log: all replicas drop it at the same place among the writes. */
-static void drop_shard(struct tsm_data_node *n, struct tsm_str db, struct tsm_str rp, uint64_t shard,
-                       int64_t now)
+static void drop_shard(struct tsm_data_node *n, const struct tsm_database *db, const struct tsm_rp *rp,
+                       const struct tsm_shard_group *g, uint64_t shard, int64_t now)
 {
     char text[64];
     struct tsm_err err = {0};
     snprintf(text, sizeof text, "DROP SHARD %" PRIu64, shard);
-    struct tsm_change c = {.text = tsm_str_of(text), .now = now};
+    struct tsm_change c = {.text = tsm_str_of(text),
+                           .now = now,
+                           .shard_db = db->name,
+                           .shard_rp = rp->name,
+                           .shard_start = g->start};
     if (tsm_node_change(n, &c, &err) == TSM_OK)
         tsm_node_say(n, "shard %" PRIu64 " of database %.*s, policy %.*s has expired and was removed", shard,
-                     (int)db.n, db.p, (int)rp.n, rp.p);
+                     (int)db->name.n, db->name.p, (int)rp->name.n, rp->name.p);
     else
         tsm_node_say(n, "shard %" PRIu64 " has expired, and could not be removed: %s", shard, err.msg);
 }
@@ -60,7 +64,7 @@ static void drop_expired(struct tsm_data_node *n)
                 if (g->deleted_at || g->end >= now - rp->duration)
                     continue;
                 for (size_t s = 0; s < g->nshards; s++)
-                    drop_shard(n, db->name, rp->name, g->shards[s], now);
+                    drop_shard(n, db, rp, g, g->shards[s], now);
             }
         }
     }

@@ -22,6 +22,7 @@
 static struct tsm_data_node *node;
 static struct tsm_service *service;
 static size_t entry_max, pending, log_memory;
+static int64_t retention_interval, flush_interval;
 static char told[8192];
 static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER;
 
@@ -43,6 +44,8 @@ static int open_node(struct tsm_err *err)
         .log_memory = log_memory,
         .pending = pending,
         .entry_max = entry_max,
+        .retention_interval = retention_interval,
+        .flush_interval = flush_interval,
         .jobs = 1,
         .log = on_log,
     };
@@ -71,6 +74,7 @@ static void stop(void)
 static int setup(void **state)
 {
     entry_max = pending = log_memory = 0;
+    retention_interval = flush_interval = 0;
     return make_temp(state);
 }
 
@@ -430,6 +434,63 @@ static void a_drop_is_done_again_after_a_kill(void **state)
     stop();
 }
 
+/* For at most a minute. */
+static void wait_for_keys(size_t n)
+{
+    for (int i = 0; i < 600 && count_keys("db") != n; i++)
+        usleep(100000);
+    assert_int_equal(count_keys("db"), n);
+}
+
+static void expired_shards_are_removed(void **state)
+{
+    (void)state;
+    retention_interval = 1;
+    start();
+    do_change("CREATE DATABASE db");
+    do_change("CREATE RETENTION POLICY other ON db DURATION INF REPLICATION 1");
+    char line[100];
+    snprintf(line, sizeof line, "m,t=new f=1 %lld\nm,t=old f=1 1000\nn f=1 1000", (long long)tsm_now());
+    do_write("db", line);
+    struct answer a = write_lines("db", "other", "m,t=old f=1 1000");
+    assert_int_equal(a.code, TSM_OK);
+    assert_int_equal(count_keys("db"), 4);
+    do_change("ALTER RETENTION POLICY autogen ON db DURATION 2w");
+    wait_for_keys(2);
+    a = write_lines("db", "", "m f=1 1000\nm f=1 2000");
+    assert_int_equal(a.code, TSM_OK);
+    assert_int_equal(a.rejected, 2);
+    assert_true(a.expired);
+    assert_string_equal(a.cause, "points beyond retention policy");
+    stop();
+    start();
+    assert_int_equal(count_keys("db"), 2);
+    stop();
+}
+
+static void points_go_to_files_after_a_while(void **state)
+{
+    (void)state;
+    flush_interval = 1;
+    start();
+    do_change("CREATE DATABASE db");
+    do_write("db", "m f=1 1000");
+    char *path = tsm_path_shard(temp_dir, TSM_STR("db"), TSM_STR("autogen"), 1);
+    struct tsm_names names = {0};
+    size_t files = 0;
+    for (int i = 0; i < 600 && files == 0; i++) {
+        usleep(100000);
+        if (tsm_fs_list(&tsm_fs_posix, path, &names, NULL) != TSM_OK)
+            continue;
+        for (size_t j = 0; j < names.n; j++)
+            files += strstr(names.names[j], ".tsm") && !strstr(names.names[j], ".tmp");
+        tsm_names_release(&names);
+    }
+    assert_true(files > 0);
+    tsm_free(path);
+    stop();
+}
+
 static void nothing_is_taken_in_while_it_closes(void **state)
 {
     (void)state;
@@ -468,6 +529,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_log_stays_within_its_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_node_finds_the_directory_locked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_drop_is_done_again_after_a_kill, setup, teardown),
+        cmocka_unit_test_setup_teardown(expired_shards_are_removed, setup, teardown),
+        cmocka_unit_test_setup_teardown(points_go_to_files_after_a_while, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_taken_in_while_it_closes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
