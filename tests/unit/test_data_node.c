@@ -181,6 +181,8 @@ static size_t count_keys(const char *name)
     for (size_t i = 0; db && i < db->nrps; i++) {
         for (size_t j = 0; j < db->rps[i].ngroups; j++) {
             struct tsm_shard *s;
+            if (db->rps[i].groups[j].nshards == 0)
+                continue;
             int rc = service->backend->open_shard(service->backend->ctx, db->name, db->rps[i].name,
                                                   db->rps[i].groups[j].shards[0], NULL, &s, &err);
             if (rc == TSM_ENOTFOUND)
