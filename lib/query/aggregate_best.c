@@ -115,7 +115,7 @@ void tsm_agg_best_sort(struct tsm_agg_best *b)
     }
     for (size_t i = 0; i < b->n; i++)
         items[i].ref.row = (uint32_t)i;
-    tsm_sort_values(items, b->n, TSM_VEC_UNSIGNED);
+    tsm_sort_values(items, b->n, TSM_VEC_UNSIGNED, NULL);
     /* Then by time, stable; the numbers that the caller gave are kept aside meanwhile. */
     struct tsm_agg_best_point *sorted = tsm_realloc_array(NULL, b->n + 1, sizeof *sorted);
     size_t *numbers = tsm_realloc_array(NULL, b->n + 1, sizeof *numbers);

@@ -127,7 +127,8 @@ static bool same_inputs(const struct tsm_merge_input *x, const struct tsm_merge_
     return true;
 }
 
-static void order_series(struct series_order *o, struct tsm_merge_input *in, size_t n, bool descending)
+static void order_series(struct series_order *o, struct tsm_merge_input *in, size_t n, bool descending,
+                         struct tsm_query_control *control)
 {
     if (o->in && same_inputs(o->in, in, n)) {
         tsm_free(in);
@@ -138,7 +139,7 @@ static void order_series(struct series_order *o, struct tsm_merge_input *in, siz
         o->n += in[i].n;
     o->in = in;
     o->refs = tsm_realloc_array(NULL, o->n + 1, sizeof *o->refs);
-    tsm_merge_windows(in, n, descending, o->refs);
+    tsm_merge_windows(in, n, descending, o->refs, control);
 }
 
 /* Joins the points of the series of one shard. */
@@ -153,7 +154,7 @@ static void join_series(const struct tsm_agg_wave *w, const struct tsm_agg_membe
         parts[i] = tsm_agg_part(w, m, descending ? m->n - 1 - i : i, call);
         in[i] = (struct tsm_merge_input){parts[i].t, parts[i].n};
     }
-    order_series(order, in, m->n, descending);
+    order_series(order, in, m->n, descending, w->a->r->plan->control);
     for (size_t i = 0; i < order->n; i++) {
         struct tsm_row_ref ref = order->refs[i];
         const struct tsm_agg_part *part = &parts[ref.input];
@@ -250,7 +251,7 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
     tsm_agg_ties_init(&tie.ties, w->a->r, last);
     tie.in = in;
-    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? ends_less : NULL, &tie, order);
+    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? ends_less : NULL, &tie, order, w->a->r->plan->control);
     tsm_agg_ties_release(&tie.ties);
     for (size_t i = 0; i < total && i < 2; i++) {
         uint32_t s = last ? m->n - 1 - order[i].input : order[i].input;
@@ -354,7 +355,7 @@ static void join_family(const struct tsm_agg_wave *w, const struct tsm_agg_famil
         total += parts[i].n;
     }
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_windows(in, n, w->a->r->c->descending, order);
+    tsm_merge_windows(in, n, w->a->r->c->descending, order, w->a->r->plan->control);
     for (size_t i = 0; i < total; i++) {
         struct tsm_row_ref ref = order[i];
         const struct relative *from = &all[ref.input];
@@ -379,9 +380,9 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
     size_t member = f->members[0];
     (void)thread;
     (void)slot;
-    (void)err;
     struct series_order order = {0};
-    for (size_t c = 0; c < w->a->ncalls; c++) {
+    int code = TSM_OK;
+    for (size_t c = 0; c < w->a->ncalls && !code; c++) {
         struct tsm_agg_level *to = &w->levels[member * w->a->ncalls + c];
         if (!joins(w, c))
             continue;
@@ -391,9 +392,10 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
             join_ends(w, &w->members[member], c, to);
         else
             join_series(w, &w->members[member], c, &order, to);
+        code = tsm_control_check(w->a->r->plan->control, 0, err); /* what ended early is in no order */
     }
     series_order_release(&order);
-    return TSM_OK;
+    return code;
 }
 
 /* ---- the order of shards ----------------------------------------------------------------------- */
@@ -487,7 +489,7 @@ static void merge_streams(struct ordering *o)
         total += o->streams[i].n;
     }
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_windows(in, o->nstreams, false, order);
+    tsm_merge_windows(in, o->nstreams, false, order, o->w->a->r->plan->control);
     for (size_t i = 0; i < total; i++) {
         struct tsm_row_ref ref = o->streams[order[i].input].refs[order[i].row];
         uint32_t group = o->w->members[ref.input].group;
@@ -555,7 +557,7 @@ int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
             tsm_function_needs_order(k->fn, k->type, false))
             order_call(w, c);
     }
-    return code;
+    return code ? code : tsm_control_check(w->a->r->plan->control, 0, err);
 }
 
 /* ---- one group --------------------------------------------------------------------------------- */
@@ -580,7 +582,7 @@ static struct tsm_agg_level join_levels(const struct tsm_agg_reducer *k, const s
         in[i].t = backwards[i];
     }
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_windows(in, n, k->descending, order);
+    tsm_merge_windows(in, n, k->descending, order, k->w->a->r->plan->control);
     for (size_t i = 0; i < total; i++) {
         const struct tsm_agg_level *l = &below[order[i].input];
         size_t row = k->descending ? l->n - 1 - order[i].row : order[i].row;

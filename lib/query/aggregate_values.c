@@ -84,7 +84,7 @@ static union tsm_num mode(const struct values *g, struct tsm_value_item *a, size
             yes += a[i].v.u != 0;
         return (union tsm_num){.u = yes >= n - yes};
     }
-    tsm_sort_values(a, n, type);
+    tsm_sort_values(a, n, type, g->k->w->a->r->plan->control);
     size_t most = 0, count = 0;
     struct tsm_value_item first = a[0], best = a[0]; /* of the run */
     for (size_t i = 0; i < n; i++) {
@@ -326,7 +326,7 @@ static void order_merged(struct values *g)
         places[i] = (struct tsm_merge_place){g->origins[i].unit->source, g->origins[i].unit};
     tsm_agg_ties_init(&tie.ties, r, g->k->descending);
     tsm_merge_places(g->in, places, g->nparts, g->k->descending, r->shape->naux ? values_less : NULL, &tie,
-                     g->order);
+                     g->order, r->plan->control);
     tsm_agg_ties_release(&tie.ties);
     tsm_free(places);
 }
@@ -338,7 +338,8 @@ static void order_values(struct values *g)
     if (c->ordered) {
         order_merged(g);
     } else if (g->k->w->a->r->c->interval) {
-        tsm_merge_ranked(g->in, g->nparts, g->k->descending, g->order);
+        tsm_merge_ranked(g->in, g->nparts, g->k->descending, g->order,
+                         g->k->w->a->r->plan->control);
     } else {
         size_t at = 0;
         for (uint32_t i = 0; i < g->nparts; i++)

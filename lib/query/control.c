@@ -38,6 +38,11 @@ int tsm_control_check(struct tsm_query_control *c, uint64_t n, struct tsm_err *e
                              points, c->max_points);
 }
 
+bool tsm_control_ended(struct tsm_query_control *c)
+{
+    return tsm_control_check(c, 0, NULL) != TSM_OK;
+}
+
 int tsm_control_series(const struct tsm_query_control *c, uint64_t series, struct tsm_err *err)
 {
     if (!c || !c->max_series || series <= c->max_series)

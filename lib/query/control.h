@@ -8,6 +8,7 @@
 #define TSM_QUERY_CONTROL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -34,6 +35,10 @@ struct tsm_query_control {
  * "query-timeout limit exceeded", "query engine shutdown", "max-select-point limit exceeed: (%d/%d)", which is how influxd spells it)
  * when the query is to end. NULL is allowed. Any thread. */
 int tsm_control_check(struct tsm_query_control *c, uint64_t n, struct tsm_err *err);
+
+/* Whether it is to end, for what computes in memory for long and cannot fail: it stops then with any result, and who called it
+ * looks with tsm_control_check(). */
+bool tsm_control_ended(struct tsm_query_control *c);
 
 /* In a loop that may be long: *count is a counter of the caller's, from 0 on, and the query is looked at once in this many rounds. */
 enum { TSM_CONTROL_EVERY = 4096 };

@@ -102,12 +102,29 @@ static void heap_init(struct heap *h, const struct tsm_merge_input *in, size_t n
         sift_down(h, i, h->n);
 }
 
+/* Fills the rest with rows of the input at the top. */
+static void abandon(const struct heap *h, const struct tsm_merge_input *in, bool descending,
+                    struct tsm_row_ref *out)
+{
+    struct tsm_row_ref any = h->items[0].ref;
+    for (size_t i = 0; i < h->n; i++) {
+        const struct tsm_row_ref *r = &h->items[i].ref;
+        for (size_t left = descending ? r->row + 1 : in [r->input].n - r->row; left; left--)
+            *out++ = any;
+    }
+}
+
 void tsm_merge_rows(const struct tsm_merge_input *in, size_t n, bool descending, tsm_tie_less *less,
-                    void *ctx, struct tsm_row_ref *out)
+                    void *ctx, struct tsm_row_ref *out, struct tsm_query_control *control)
 {
     struct heap h = {.less = less, .ctx = ctx};
+    unsigned rounds = 0;
     heap_init(&h, in, n, descending);
     while (h.n) {
+        if (tsm_control_round(control, &rounds, NULL) != TSM_OK) {
+            abandon(&h, in, descending, out);
+            break;
+        }
         prefetch(&h, in);
         struct tsm_merge_item x = pop(&h);
         *out++ = x.ref;
@@ -139,7 +156,8 @@ static bool relative_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 
 /* Merges the shards' series; returns how many sources there are. */
 static unsigned merge_shards(const struct tsm_merge_input *in, const struct tsm_merge_place *places, size_t n,
-                             bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out)
+                             bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out,
+                             struct tsm_query_control *control)
 {
     unsigned most = 0;
     for (size_t from = 0, to; from < n; from = to) {
@@ -149,7 +167,7 @@ static unsigned merge_shards(const struct tsm_merge_input *in, const struct tsm_
              to++)
             rows += in[to].n;
         struct relative r = {less, ctx, (uint32_t)from, NULL};
-        tsm_merge_rows(in + from, to - from, descending, less ? relative_less : NULL, &r, out);
+        tsm_merge_rows(in + from, to - from, descending, less ? relative_less : NULL, &r, out, control);
         for (size_t i = 0; i < rows; i++)
             out[i].input += (uint32_t)from;
         out += rows;
@@ -159,16 +177,17 @@ static unsigned merge_shards(const struct tsm_merge_input *in, const struct tsm_
 }
 
 void tsm_merge_places(const struct tsm_merge_input *in, const struct tsm_merge_place *places, size_t n,
-                      bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out)
+                      bool descending, tsm_tie_less *less, void *ctx, struct tsm_row_ref *out,
+                      struct tsm_query_control *control)
 {
-    unsigned sources = merge_shards(in, places, n, descending, less, ctx, out);
+    unsigned sources = merge_shards(in, places, n, descending, less, ctx, out, control);
     size_t total = 0;
     bool several = false;
     for (size_t i = 0; i < n; i++) {
         total += in[i].n;
         several = several || places[i].source != places[0].source;
     }
-    if (!several)
+    if (!several || tsm_control_ended(control))
         return;
     /* A sequence of rows, ascending in time, for each source. */
     struct tsm_merge_input *seq = tsm_calloc(sources, sizeof *seq);
@@ -190,7 +209,7 @@ void tsm_merge_places(const struct tsm_merge_input *in, const struct tsm_merge_p
         }
     }
     struct relative r = {less, ctx, 0, refs};
-    tsm_merge_rows(seq, sources, descending, less ? relative_less : NULL, &r, out);
+    tsm_merge_rows(seq, sources, descending, less ? relative_less : NULL, &r, out, control);
     for (size_t i = 0; i < total; i++)
         out[i] = refs[out[i].input][out[i].row];
     for (unsigned s = 0; s < sources; s++) {
@@ -213,7 +232,8 @@ void tsm_merge_begin(struct tsm_merge_heap *h, const struct tsm_merge_input *in,
 }
 
 size_t tsm_merge_slice(struct tsm_merge_heap *h, const struct tsm_merge_input *in, int64_t bound,
-                       tsm_tie_less *less, void *ctx, struct tsm_row_ref *out)
+                       tsm_tie_less *less, void *ctx, struct tsm_row_ref *out,
+                       struct tsm_query_control *control)
 {
     struct heap heap = {h->items, h->n, less, ctx};
     int64_t last = h->descending ? ~bound : bound;
@@ -222,7 +242,8 @@ size_t tsm_merge_slice(struct tsm_merge_heap *h, const struct tsm_merge_input *i
         struct tsm_row_ref *ref = &heap.items[i].ref;
         ref->row = h->descending && in[ref->input].n ? (uint32_t)in[ref->input].n - 1 : 0;
     }
-    while (heap.n && heap.items[0].key <= last) {
+    unsigned rounds = 0;
+    while (heap.n && heap.items[0].key <= last && tsm_control_round(control, &rounds, NULL) == TSM_OK) {
         struct tsm_merge_item x = pop(&heap);
         out[given++] = x.ref;
         if (step(in, &x, h->descending))
@@ -244,9 +265,10 @@ void tsm_merge_end(struct tsm_merge_heap *h)
     *h = (struct tsm_merge_heap){0};
 }
 
-void tsm_merge_windows(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out)
+void tsm_merge_windows(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out,
+                       struct tsm_query_control *control)
 {
-    tsm_merge_rows(in, n, descending, NULL, NULL, out); /* one point per window: always goes back */
+    tsm_merge_rows(in, n, descending, NULL, NULL, out, control); /* one point per window: always goes back */
 }
 
 /* ---- distinct ranks ---------------------------------------------------------------------------- */
@@ -259,7 +281,8 @@ static bool rank_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
 
 /* The distinct times of all inputs, when they share them: gives up when merging gets as dear as sorting. NULL
  * then. */
-static int64_t *shared_times(const struct tsm_merge_input *in, size_t n, size_t total, size_t *count)
+static int64_t *shared_times(const struct tsm_merge_input *in, size_t n, size_t total, size_t *count,
+                             struct tsm_query_control *control)
 {
     size_t cap = 0, len = 0, work = 0, limit = 8 * total + 4096;
     int64_t *d = NULL, *spare = NULL;
@@ -270,7 +293,7 @@ static int64_t *shared_times(const struct tsm_merge_input *in, size_t n, size_t 
         if (k == 0 || (k == len && memcmp(d, t, k * sizeof *t) == 0))
             continue;
         work += len + k;
-        if (work > limit) {
+        if (work > limit || tsm_control_ended(control)) {
             tsm_free(d);
             tsm_free(spare);
             return NULL;
@@ -298,14 +321,15 @@ static int64_t *shared_times(const struct tsm_merge_input *in, size_t n, size_t 
     return d ? d : tsm_alloc(1);
 }
 
-void tsm_merge_ranked(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out)
+void tsm_merge_ranked(const struct tsm_merge_input *in, size_t n, bool descending, struct tsm_row_ref *out,
+                      struct tsm_query_control *control)
 {
     size_t total = 0, count;
     for (size_t i = 0; i < n; i++)
         total += in[i].n;
-    int64_t *times = shared_times(in, n, total, &count);
+    int64_t *times = shared_times(in, n, total, &count, control);
     if (!times) {
-        tsm_merge_rows(in, n, descending, rank_less, &descending, out);
+        tsm_merge_rows(in, n, descending, rank_less, &descending, out, control);
         return;
     }
     /* Counting sort by the number of the time. Ascending order first: descending is its reverse. */

@@ -412,7 +412,7 @@ static void order_slice(const struct tsm_run *r, struct tsm_raw_segment *seg)
     m->begun = true;
     seg->order = tsm_realloc_array(NULL, rows + 1, sizeof *seg->order);
     seg->total = tsm_merge_slice(&m->heap, in, ties.descending ? seg->tmin : seg->tmax, less, &ties,
-                                 seg->order);
+                                 seg->order, r->plan->control);
     for (size_t i = 0; i < seg->ninputs; i++)
         m->over[i] = true;
     for (size_t i = 0; i < m->heap.n; i++) {
@@ -451,14 +451,15 @@ static void order_segment(const struct tsm_run *r, struct tsm_raw_segment *seg)
     }
     seg->order = tsm_realloc_array(NULL, seg->total, sizeof *seg->order);
     if (rank) {
-        tsm_merge_ranked(in, active, descending, seg->order);
+        tsm_merge_ranked(in, active, descending, seg->order, r->plan->control);
         bool same = true;
         for (size_t i = 0; i < active && same; i++)
             same = rank[i] == i;
         for (size_t i = 0; i < seg->total && !same; i++)
             seg->order[i].input = rank[seg->order[i].input];
     } else {
-        tsm_merge_places(in, places, active, descending, ties.prefix ? tie_less : NULL, &ties, seg->order);
+        tsm_merge_places(in, places, active, descending, ties.prefix ? tie_less : NULL, &ties, seg->order,
+                         r->plan->control);
     }
     tsm_free(places);
     tsm_free(in);
@@ -470,9 +471,10 @@ static int order_task(void *ctx, size_t number, unsigned thread, void **slot, st
     struct loading *g = ctx;
     (void)thread;
     (void)slot;
-    (void)err;
-    order_segment(g->l->r, &g->segments[number]);
-    return TSM_OK;
+    int code = tsm_control_check(g->l->r->plan->control, 0, err);
+    if (!code)
+        order_segment(g->l->r, &g->segments[number]);
+    return code ? code : tsm_control_check(g->l->r->plan->control, 0, err);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------- */

@@ -401,7 +401,10 @@ static int reduce_task(void *ctx, size_t number, unsigned thread, void **slot, s
     struct tsm_agg_group *out = tsm_calloc(1, sizeof *out);
     (void)thread;
     *slot = out;
-    return tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out, err);
+    int code = tsm_control_check(g->k->r->plan->control, 0, err);
+    if (!code)
+        code = tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out, err);
+    return code ? code : tsm_control_check(g->k->r->plan->control, 0, err); /* what ended early is no result */
 }
 
 static void drop_group(void *ctx, void *slot)

@@ -10,6 +10,7 @@ struct sorter {
     struct tsm_value_item *d;
     enum tsm_vec_type type;
     const int64_t *times; /* by ref.row; NULL: only values count */
+    struct tsm_query_control *control;
 };
 
 enum hint { HINT_NONE, HINT_INCREASING, HINT_DECREASING };
@@ -193,6 +194,8 @@ static void quicksort(const struct sorter *s, size_t a, size_t b, unsigned limit
             insertion_sort(s, a, b);
             return;
         }
+        if (n > 1 << 13 && tsm_control_ended(s->control))
+            return;
         if (limit == 0) {
             heap_sort(s, a, b);
             return;
@@ -239,23 +242,24 @@ static void quicksort(const struct sorter *s, size_t a, size_t b, unsigned limit
     }
 }
 
-void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type)
+void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type,
+                     struct tsm_query_control *control)
 {
-    struct sorter s = {items, type, NULL};
+    struct sorter s = {items, type, NULL, control};
     if (n > 1)
         quicksort(&s, 0, n, bit_length(n), ALL);
 }
 
 void tsm_sort_values_to(struct tsm_value_item *items, size_t n, enum tsm_vec_type type, size_t k)
 {
-    struct sorter s = {items, type, NULL};
+    struct sorter s = {items, type, NULL, NULL};
     if (n > 1)
         quicksort(&s, 0, n, bit_length(n), k);
 }
 
 void tsm_sort_points(struct tsm_value_item *items, const int64_t *times, size_t n, enum tsm_vec_type type)
 {
-    struct sorter s = {items, type, times};
+    struct sorter s = {items, type, times, NULL};
     if (n > 1)
         quicksort(&s, 0, n, bit_length(n), ALL);
 }

@@ -17,7 +17,9 @@ struct tsm_value_item {
     struct tsm_row_ref ref; /* where it came from: the caller's */
 };
 
-void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type);
+/* Stops early when control's query is to end (tsm_control_ended()). */
+void tsm_sort_values(struct tsm_value_item *items, size_t n, enum tsm_vec_type type,
+                     struct tsm_query_control *control);
 /* Puts at items[k] (k < n) what tsm_sort_values() would put there, in linear time; the others are in no order. */
 void tsm_sort_values_to(struct tsm_value_item *items, size_t n, enum tsm_vec_type type, size_t k);
 /* By time, then value; the time of an item is times[item.ref.row]. */
