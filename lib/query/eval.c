@@ -640,6 +640,13 @@ int tsm_program_filter(const struct tsm_program *p, struct tsm_program_space *s,
         return TSM_OK;
     }
     size_t step = !v.constant, total = 0;
+    if (!v.constant && !v.nulls) {
+        memcpy(mask, v.v.b, n);
+        for (size_t i = 0; i < n; i++)
+            total += mask[i];
+        *count = total;
+        return TSM_OK;
+    }
     for (size_t i = 0; i < n; i++) {
         mask[i] = v.v.b[i * step] && !(v.nulls && v.nulls[i * step]);
         total += mask[i];

@@ -79,6 +79,17 @@ static void apply_log(const double *x, bool x_constant, const double *y, bool y_
         out[i] = tsm_math_log(x[x_constant ? 0 : i]) / (y_constant ? base : tsm_math_log(y[i]));
 }
 
+/* Rounded once, as pow() does it, unless the result is so small that it is rounded again. */
+static void apply_square(const double *x, bool x_constant, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        double v = x[x_constant ? 0 : i];
+        out[i] = v * v;
+        if (!(out[i] >= 0x1p-1000))
+            out[i] = tsm_math_pow(v, 2);
+    }
+}
+
 void tsm_math_apply(enum tsm_math fn, const double *x, bool x_constant, const double *y, bool y_constant,
                     size_t n, double *out)
 {
@@ -90,6 +101,10 @@ void tsm_math_apply(enum tsm_math fn, const double *x, bool x_constant, const do
     }
     if (fn == TSM_MATH_LOG) {
         apply_log(x, x_constant, y, y_constant, n, out);
+        return;
+    }
+    if (fn == TSM_MATH_POW && y_constant && *y == 2) {
+        apply_square(x, x_constant, n, out);
         return;
     }
     double (*f)(double, double) = functions[fn].two;
