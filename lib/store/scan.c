@@ -140,6 +140,17 @@ static size_t count_blocks_in_memory(const struct tsm_column *c, int64_t tmin, i
     return blocks;
 }
 
+/* Those of blocks that only touch the range, too. */
+static size_t count_values_in_memory(const struct tsm_column *c, int64_t tmin, int64_t tmax)
+{
+    size_t values = c->n && c->first <= tmax && c->newest >= tmin ? c->n : 0;
+    for (const struct tsm_encoded *b = c->blocks; b && b->tmax >= tmin; b = b->older)
+        values += b->tmin <= tmax ? b->n : 0;
+    if (c->side && c->side->n && c->side->oldest <= tmax)
+        values += c->side->n;
+    return values;
+}
+
 size_t tsm_key_blocks(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t tmax)
 {
     struct tsm_place single;
@@ -197,6 +208,8 @@ void tsm_key_cost(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t t
     size_t n;
     const struct tsm_place *p = tsm_shard_places(s, key, &single, &n);
     for (size_t i = 0; i < n && tmin <= tmax; i++) {
+        if (p[i].file == s->nfiles && s->live)
+            continue;
         if (p[i].file == s->nfiles) {
             const struct tsm_values *v = &s->log->items[p[i].position].values;
             cost->cached += upper_bound(v, tmax) - tsm_values_lower_bound(v, tmin);
@@ -204,6 +217,9 @@ void tsm_key_cost(const struct tsm_shard *s, size_t key, int64_t tmin, int64_t t
             add_file_cost(s->files[p[i].file], p[i].position, tmin, tmax, cost);
         }
     }
+    const struct tsm_key_view *v = s->live && tmin <= tmax ? tsm_live_view(s, key) : NULL;
+    for (size_t i = 0; v && i < v->n; i++)
+        cost->cached += count_values_in_memory(v->columns[i], tmin, tmax);
 }
 
 /* ---- cursors ----------------------------------------------------------------------------------- */
