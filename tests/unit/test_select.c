@@ -25,6 +25,7 @@ static struct file {
     {.path = "tests/unit/cases/select.cases", .database = "cases"},
     {.path = "tests/unit/cases/expression.cases", .database = "expression"},
     {.path = "tests/unit/cases/zone.cases", .database = "zone"},
+    {.path = "tests/unit/cases/function.cases", .database = "function"},
 };
 #define FILES (sizeof files / sizeof *files)
 
