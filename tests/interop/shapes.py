@@ -227,6 +227,53 @@ SELECT last(humidity), devid FROM shared
 SELECT max(temperature), devid FROM shared WHERE time >= '2020-03-01T05:00:00Z' AND time < '2020-03-01T05:40:00Z' GROUP BY time(10m)
 SELECT first(temperature) FROM shared
 SELECT last(temperature) FROM shared
+SELECT derivative(v) FROM cpu LIMIT 20
+SELECT derivative(v, 1h), difference(i) FROM cpu GROUP BY host LIMIT 9
+SELECT non_negative_derivative(v, 1m) FROM cpu GROUP BY host ORDER BY time DESC LIMIT 9
+SELECT difference(humidity) FROM shared LIMIT 30
+SELECT elapsed(s), elapsed(b, 1s) FROM cpu GROUP BY host LIMIT 9
+SELECT derivative(*) FROM cpu GROUP BY host LIMIT 5
+SELECT elapsed(/^[sb]$/, 1s) AS x FROM cpu GROUP BY * LIMIT 5
+SELECT cumulative_sum(i), moving_average(v, 3) FROM cpu GROUP BY region LIMIT 12
+SELECT exponential_moving_average(v, 4), relative_strength_index(v, 3) FROM single
+SELECT triple_exponential_derivative(v, 3), kaufmans_adaptive_moving_average(v, 3, 0), chande_momentum_oscillator(v, 3) FROM single
+SELECT derivative(mean(v), 1h) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(6h)
+SELECT derivative(mean(v)), max(v) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(12h), host fill(none)
+SELECT difference(last(v)) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(6h), region fill(previous) ORDER BY time DESC
+SELECT moving_average(derivative(mean(humidity)), 3) FROM shared WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(4h) fill(linear)
+SELECT cumulative_sum(count(distinct(i))) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d)
+SELECT cumulative_sum(sum(*)) FROM shared WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), devgroup
+SELECT elapsed(distinct(i), 1m) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d)
+SELECT difference(percentile(v, 30)), difference(median(v)) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(12h) fill(0)
+SELECT holt_winters(mean(v), 4, 0) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(12h)
+SELECT holt_winters_with_fit(max(humidity), 4, 3) FROM shared WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(12h), devgroup
+SELECT top(v, 5) FROM cpu
+SELECT top(v, 5), host, s FROM cpu
+SELECT top(humidity, 7), devid FROM shared
+SELECT top(humidity, devid, 3) FROM shared
+SELECT top(humidity, devid, 2), temperature FROM shared GROUP BY devgroup
+SELECT bottom(i, 3) FROM cpu GROUP BY host ORDER BY time DESC
+SELECT bottom(humidity, devgroup, 3) FROM shared WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d)
+SELECT bottom(temperature, 3), devid FROM shared WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(12h) ORDER BY time DESC
+SELECT top(v, 3) FROM cpu LIMIT 4
+SELECT top(v, host, 3) FROM cpu GROUP BY region SLIMIT 2
+SELECT top(n, 20) FROM many
+SELECT top(v, 2) * 2 FROM cpu
+SELECT top(s, 2) FROM cpu
+SELECT top(b, host, 2) FROM cpu
+SELECT sample(v, 100000), host FROM cpu
+SELECT sample(s, 100000) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d)
+SELECT integral(v) FROM cpu
+SELECT integral(v, 1h), integral(i) FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(12h)
+SELECT abs(v), floor(v), ceil(v), round(v), sqrt(abs(v)) FROM cpu LIMIT 9
+SELECT sin(v), cos(v), tan(v), atan(v), atan2(v, 2), exp(v / 1000) FROM cpu LIMIT 9
+SELECT pow(mean(v), 2), log10(count(v)), ln(max(i)) FROM cpu GROUP BY host
+SELECT v FROM cpu WHERE abs(v) > 900
+SELECT derivative(v) FROM cpu GROUP BY time(1h)
+SELECT derivative(mean(v)) FROM cpu
+SELECT moving_average(v, 1) FROM cpu
+SELECT top(v, 5), max(v) FROM cpu
+SELECT histogram(v) FROM cpu
 SELECT distinct(i) FROM cpu
 SELECT distinct(s) FROM cpu
 SELECT distinct(b) FROM cpu
