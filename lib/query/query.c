@@ -6,6 +6,7 @@
 #include "query/complete.h"
 #include "query/context.h"
 #include "query/exec.h"
+#include "query/into.h"
 #include "query/explain.h"
 #include "query/parser.h"
 #include "query/show.h"
@@ -179,7 +180,7 @@ static int run_select(struct tsm_query_ctx *q, const struct tsm_select *s, struc
 {
     int rc = check_sources(s, err);
     if (rc == TSM_OK)
-        rc = tsm_select_run(q, s, sink, err);
+        rc = s->target ? tsm_into_run(q, s, sink, err) : tsm_select_run(q, s, sink, err);
     if (s->target)
         tsm_query_ctx_forget(q); /* there are new points, perhaps new shards */
     if (rc == TSM_OK && s->target && q->opt->read_only)
