@@ -1,6 +1,7 @@
 /* query/show_meta.c: SHOW statements about what is in meta.db. */
 #include "base/protobuf.h"
 #include "base/time.h"
+#include "query/access.h"
 #include "query/show_impl.h"
 
 #include "base/banned.h"
@@ -42,16 +43,8 @@ static bool may_see(const struct tsm_query_ctx *q, struct tsm_str database)
 {
     if (!q->opt->authenticate)
         return true;
-    for (size_t i = 0; i < q->meta.nusers; i++) {
-        const struct tsm_user *u = &q->meta.users[i];
-        if (!tsm_str_eq(u->name, q->opt->user))
-            continue;
-        for (size_t k = 0; k < u->nprivileges && !u->admin; k++)
-            if (u->privileges[k].privilege && tsm_str_eq(u->privileges[k].database, database))
-                return true;
-        return u->admin;
-    }
-    return false;
+    return tsm_access_database(&q->meta, q->opt->user, TSM_PRIVILEGE_READ, database) ||
+           tsm_access_database(&q->meta, q->opt->user, TSM_PRIVILEGE_WRITE, database);
 }
 
 int tsm_show_databases(struct tsm_query_ctx *q, struct tsm_sink *sink, struct tsm_err *err)
