@@ -10,6 +10,7 @@
 
 #include "cli/list_json.h"
 #include "result/writer.h"
+#include "store/data_dir.h"
 #include "base/banned.h"
 
 static void report_damage(void *ctx, const char *message)
@@ -42,8 +43,11 @@ struct tsm_str tsm_inspect_database(const struct tsm_inspect *in, const char *op
 
 int tsm_inspect_sources(struct tsm_inspect *in, struct tsm_sources *s, struct tsm_err *err)
 {
+    struct tsm_err unflushed;
     *s = (struct tsm_sources){0};
     for (size_t i = 0; i < in->noperands; i++) {
+        if (tsm_data_unflushed(in->fs, in->operands[i], &unflushed) != TSM_OK)
+            tsm_inspect_say(in, "warning: %s", unflushed.msg);
         struct tsm_str db = tsm_inspect_database(in, in->operands[i]);
         int r = tsm_sources_add(in->fs, in->operands[i], db, tsm_str_of(in->common.rp), s, err);
         if (r != TSM_OK) {

@@ -2,6 +2,7 @@
  * cluster/data_node.h: a data node: a raft group (of one, for now) whose state machine is an engine over a data directory.
  *
  *   raft_node.[ch]  libraft and its libuv loop on a thread of its own: bytes in, committed bytes out, snapshots
+ *   raft_group.[ch] the beginning of a group; raft_segment.[ch]: whether libraft would pass over damage to its log
  *   entry.[ch]      what stands in a raft entry: a batch of points (format/batch.h, LZ4) for a database and policy, or a change
  *                   (query/change.h)
  *   data_node.c     opening and closing; the machine of raft_node.h

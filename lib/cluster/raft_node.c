@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "cluster/raft_group.h"
+#include "cluster/raft_segment.h"
 #include "base/banned.h"
 
 enum {
@@ -568,6 +569,8 @@ int tsm_raft_open(const struct tsm_raft_options *opt, struct tsm_raft_node **out
 {
     *out = NULL;
     int rc = tsm_raft_bootstrap(opt->fs, opt->dir, opt->id, opt->address, err);
+    if (rc == TSM_OK)
+        rc = tsm_raft_check_segments(opt->fs, opt->dir, err);
     if (rc != TSM_OK)
         return rc;
     struct tsm_raft_node *n = node_new(opt);

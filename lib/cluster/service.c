@@ -9,6 +9,9 @@
 #include "cluster/data_node_impl.h"
 #include "base/banned.h"
 
+/* A segment of the log holds so much, and an entry is in one. */
+enum { ENTRY_MOST = 7 << 20 };
+
 /* ---- waiting ---- */
 
 static void waiter_init(struct tsm_waiter *w)
@@ -201,7 +204,14 @@ static bool propose_part(struct tsm_write *w, struct tsm_entry_encoder *e, size_
     own->to = to;
     own->proposal.bytes = tsm_entry_batch(e, w->db, w->rp, w->points, from, to, &own->proposal.len);
     atomic_fetch_add(&w->left, 1);
-    int rc = propose(own, &err);
+    int rc;
+    if (own->proposal.len <= ENTRY_MOST) {
+        rc = propose(own, &err);
+    } else {
+        rc = tsm_err_set(&err, TSM_ELIMIT, "a point of %zu bytes is too large", own->proposal.len);
+        tsm_free(own->proposal.bytes);
+        tsm_free(own);
+    }
     if (rc != TSM_OK)
         tsm_write_part_done(w, rc, err.msg);
     return rc == TSM_OK;

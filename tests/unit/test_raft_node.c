@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -354,6 +355,50 @@ static void a_log_that_was_not_begun_completely_is_begun_again(void **state)
     check_numbers(f, 0, 3);
 }
 
+/* Flips a byte of the open segment behind this offset; the node is not running. */
+static void damage_open_segment(struct fixture *f, long at)
+{
+    struct tsm_buf b = {0};
+    tsm_buf_printf(&b, "%s/open-1", f->path);
+    FILE *file = fopen(tsm_buf_cstr(&b), "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    int c = fgetc(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    fputc(c ^ 1, file);
+    assert_int_equal(fclose(file), 0);
+    tsm_buf_release(&b);
+}
+
+/* Batches of one entry: 8 bytes of checksums, 24 of head, 64 of data. */
+static void damage_before_sound_entries_is_no_torn_write(void **state)
+{
+    struct fixture *f = *state;
+    struct tsm_err err = {0};
+    pid_t pid = fork();
+    if (pid == 0) {
+        start(f);
+        for (uint64_t i = 0; i < 5; i++)
+            propose_many(f, i, i + 1, 64);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    long second = 8 + 96 + 40;
+    damage_open_segment(f, second);
+    assert_int_equal(open_node(f, &err), TSM_ECORRUPT);
+    assert_non_null(strstr(err.msg, "open-1: damage at offset 104: the entries at offset 200 are sound"));
+    damage_open_segment(f, second);
+    /* The last one may have been cut. */
+    damage_open_segment(f, 8 + 4 * 96 + 40);
+    start(f);
+    check_numbers(f, 0, 4);
+    propose_many(f, 4, 6, 64);
+    restart(f);
+    check_numbers(f, 0, 6);
+}
+
 static void limit_files(rlim_t bytes)
 {
     struct rlimit limit;
@@ -418,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_log_waits_for_a_snapshot, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_that_fails_is_told_and_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_cannot_be_written_fails_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_before_sound_entries_is_no_torn_write, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_was_not_begun_completely_is_begun_again, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
