@@ -42,7 +42,7 @@ struct tsm_memtable {
     struct tsm_field_types **types; /* that columns refer to, or did */
     size_t ntypes, captypes;
     struct tsm_slice_before *before; /* all of them */
-    size_t before_bytes;
+    _Atomic size_t before_bytes;
 };
 
 enum {
