@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/sort.h"
 #include "format/line.h"
 #include "query/exec.h"
 
@@ -24,9 +25,16 @@ struct into {
     struct tsm_query_ctx *q;
     struct tsm_str database, rp;           /* of the target */
     struct tsm_str measurement;            /* empty: that of each row */
+    struct tsm_str name;                   /* … which is this */
     bool found;                            /* the target's policy was looked for */
     const struct tsm_column_head *columns; /* of the series at hand; the first is time */
     size_t ncolumns, capnames;
+    const struct tsm_tag *tags; /* likewise */
+    size_t ntags;
+    size_t tag_from,
+        tag_to; /* columns that are tags: those that top() and bottom() name beside their field */
+    struct tsm_tag *row_tags;
+    size_t caprow_tags;
     struct tsm_buf key; /* of the series at hand */
     uint64_t hash;
     struct tsm_points points;
@@ -119,6 +127,9 @@ static int on_series_begin(struct tsm_sink *s, const struct tsm_series_head *hea
     tsm_series_make(&w->key, &series);
     w->hash = tsm_hash(tsm_buf_view(&w->key));
     w->series = (struct tsm_str){0};
+    w->tags = head->tags;
+    w->ntags = head->ntags;
+    w->name = series.measurement;
     if (!same_names(w, head)) /* an address may have been used before */
         w->named = NULL;
     w->columns = head->columns;
@@ -180,15 +191,51 @@ static bool is_storable(const struct into *w, const struct tsm_field *f)
            (f->type != TSM_FLOAT || !isinf(f->value.f));
 }
 
+static int compare_tags(const void *a, const void *b)
+{
+    return tsm_str_cmp(((const struct tsm_tag *)a)->key, ((const struct tsm_tag *)b)->key);
+}
+
+static bool has_tag(const struct tsm_tag *tags, size_t n, struct tsm_str key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tsm_str_eq(tags[i].key, key))
+            return true;
+    return false;
+}
+
+/* The key of a row some of whose columns are tags. A field that top() names is left out. */
+static void enter_row(struct into *w, const struct tsm_rows *rows, size_t row)
+{
+    size_t n = w->ntags;
+    TSM_GROW(w->row_tags, w->ntags + w->tag_to - w->tag_from, w->caprow_tags);
+    if (n)
+        memcpy(w->row_tags, w->tags, n * sizeof *w->row_tags);
+    for (size_t i = w->tag_from; i < w->tag_to && i < w->ncolumns; i++) {
+        const struct tsm_column_head *c = &w->columns[i];
+        if (c->role == TSM_ROLE_TAG && rows->columns[i].type == TSM_CELL_STRING &&
+            !is_null(&rows->columns[i], row) && !has_tag(w->row_tags, n, c->name))
+            w->row_tags[n++] = (struct tsm_tag){c->name, rows->columns[i].v.s[row]};
+    }
+    tsm_sort(w->row_tags, n, sizeof *w->row_tags, compare_tags);
+    struct tsm_series series = {.measurement = w->name, .tags = w->row_tags, .ntags = n};
+    tsm_buf_reset(&w->key);
+    tsm_series_make(&w->key, &series);
+    w->hash = tsm_hash(tsm_buf_view(&w->key));
+    w->series = (struct tsm_str){0};
+}
+
 static void add_row(struct into *w, const struct tsm_rows *rows, size_t row)
 {
     struct tsm_points *p = &w->points;
     size_t first = p->nfields;
     bool good = true;
+    if (w->tag_to > w->tag_from)
+        enter_row(w, rows, row);
     keep_names(w);
     for (size_t i = 1; i < w->ncolumns; i++) {
         const struct tsm_cells *c = &rows->columns[i];
-        if (is_null(c, row))
+        if (is_null(c, row) || (i >= w->tag_from && i < w->tag_to))
             continue;
         TSM_GROW(p->fields, p->nfields + 1, p->capfields);
         struct tsm_field *f = &p->fields[p->nfields++];
@@ -262,6 +309,25 @@ static int find_target(struct into *w, const struct tsm_source *target, struct t
     return TSM_OK;
 }
 
+/* What top() and bottom() name beside their field has columns of its own, unless there is a target; in the target they are tags. So
+ * they run as if there were none. */
+static const struct tsm_select *with_tag_columns(struct into *w, const struct tsm_select *s,
+                                                 struct tsm_select *copy)
+{
+    *copy = *s;
+    copy->target = NULL;
+    for (size_t i = 0; i < s->nfields; i++) {
+        const struct tsm_expr *e = tsm_expr_bare(s->fields[i].expr);
+        if (e->kind != TSM_EXPR_CALL || e->u.call.nargs < 3 ||
+            (!tsm_str_eq(e->u.call.name, TSM_STR("top")) && !tsm_str_eq(e->u.call.name, TSM_STR("bottom"))))
+            continue;
+        w->tag_from = i + 2; /* behind time and the call */
+        w->tag_to = w->tag_from + e->u.call.nargs - 2;
+        return copy;
+    }
+    return s;
+}
+
 static int tell(int64_t written, struct tsm_sink *sink, struct tsm_err *err)
 {
     static const struct tsm_column_head columns[] = {{{"time", 4}, TSM_ROLE_TIME},
@@ -286,9 +352,10 @@ int tsm_into_run(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm
     };
     if (q->loose)
         return tsm_err_set(err, TSM_EQUERY, "SELECT INTO needs a data directory");
+    struct tsm_select copy;
     int rc = find_target(&w, s->target, err);
     if (rc == TSM_OK)
-        rc = tsm_select_run(q, s, &w.sink, err);
+        rc = tsm_select_run(q, with_tag_columns(&w, s, &copy), &w.sink, err);
     if (rc == TSM_OK)
         rc = flush(&w, err);
     if (rc == TSM_OK)
@@ -296,5 +363,6 @@ int tsm_into_run(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm
     tsm_points_release(&w.points);
     tsm_buf_release(&w.key);
     tsm_free(w.names);
+    tsm_free(w.row_tags);
     return rc;
 }
