@@ -38,6 +38,8 @@ struct tsm_agg_call {
     bool ordered; /* TSM_AGG_VALUES: needs them in the order of a sorted merge */
     bool timed;   /* TSM_AGG_VALUES: their times are kept */
     size_t best;  /* TSM_AGG_VALUES, top, bottom: only so many of each series and interval are kept; 0: all */
+    bool
+        entered; /* with best: also those that were among the best when they came, which is all that influxd's heap sees */
 };
 
 struct tsm_agg_list { /* of all series of a task, one after the other */
@@ -165,6 +167,7 @@ struct tsm_agg_result {
     uint32_t *skipped; /* per point, how many lie before it; NULL: none anywhere */
     uint64_t after;    /* intervals that are filled in behind the last point */
     bool ends;         /* influxd's iterator ends here: nothing comes for groups behind this one */
+    bool tied;         /* top, bottom: which points these are depends on what has not been read */
 };
 struct tsm_agg_group {
     struct tsm_agg_result *results; /* per call */
@@ -218,7 +221,11 @@ struct tsm_agg_best {
 };
 void tsm_agg_best_init(struct tsm_agg_best *b, const struct tsm_agg_call *c);
 void tsm_agg_best_release(struct tsm_agg_best *b);
-void tsm_agg_best_add(struct tsm_agg_best *b, int64_t t, union tsm_num v, size_t number);
+/* True when it is among the best so far. */
+bool tsm_agg_best_add(struct tsm_agg_best *b, int64_t t, union tsm_num v, size_t number);
+/* Whether x is not as good as y: the heap has the worst one first. */
+bool tsm_agg_best_worse(const struct tsm_agg_best *b, const struct tsm_agg_best_point *x,
+                        const struct tsm_agg_best_point *y);
 /* In the order of the answer. */
 void tsm_agg_best_sort(struct tsm_agg_best *b);
 /* top() and bottom() with tags: of the results of the series that they name, one result. */

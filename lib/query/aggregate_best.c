@@ -68,15 +68,15 @@ static void sift_down(struct tsm_agg_best *b)
     }
 }
 
-void tsm_agg_best_add(struct tsm_agg_best *b, int64_t t, union tsm_num v, size_t number)
+bool tsm_agg_best_add(struct tsm_agg_best *b, int64_t t, union tsm_num v, size_t number)
 {
     struct tsm_agg_best_point p = {t, v, number};
     if (b->n == b->most) {
         if (!worse(b, &b->points[0], &p))
-            return;
+            return false;
         b->points[0] = p;
         sift_down(b);
-        return;
+        return true;
     }
     if (b->n == b->cap) {
         b->cap = b->cap > b->most / 2 ? b->most : 2 * b->cap;
@@ -84,6 +84,13 @@ void tsm_agg_best_add(struct tsm_agg_best *b, int64_t t, union tsm_num v, size_t
     }
     b->points[b->n] = p;
     sift_up(b, b->n++);
+    return true;
+}
+
+bool tsm_agg_best_worse(const struct tsm_agg_best *b, const struct tsm_agg_best_point *x,
+                        const struct tsm_agg_best_point *y)
+{
+    return worse(b, x, y);
 }
 
 static int compare_best(const void *x, const void *y, void *ctx)

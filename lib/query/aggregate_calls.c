@@ -70,10 +70,12 @@ static void choose_values(struct tsm_agg *a, struct tsm_agg_call *k)
     const struct tsm_compiled *c = a->r->c;
     bool interval = c->interval != 0, best = k->fn == TSM_FN_TOP || k->fn == TSM_FN_BOTTOM;
     k->method = TSM_AGG_VALUES;
-    /* Of equal points influxd's heap takes the one that it saw first, which can be seen by what stands beside it; and with a
-     * LIMIT it sees the first ones only. */
-    if (best && a->r->shape->naux == 0 && !c->stmt->limit && !c->stmt->offset)
+    /* Of equal points influxd's heap takes the one that it saw first, which can be seen by what stands beside it: see
+     * reduce_best(). With a LIMIT it sees the first ones only. */
+    if (best && !c->stmt->limit && !c->stmt->offset && (a->r->shape->naux == 0 || !c->descending)) {
         k->best = (size_t)k->call->n;
+        k->entered = a->r->shape->naux != 0;
+    }
     k->ordered = k->fn == TSM_FN_STDDEV || k->fn == TSM_FN_MODE || k->fn == TSM_FN_RAW ||
                  (best && !k->best) || (k->fn == TSM_FN_PERCENTILE && k->visible);
     k->timed = k->ordered || best || interval || k->fn == TSM_FN_DISTINCT || k->call->count_distinct;

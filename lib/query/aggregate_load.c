@@ -297,8 +297,12 @@ static int add_best(struct worker *k, size_t call, const int64_t *t, const char 
     struct tsm_agg_best *b = &k->best[call];
     int code = TSM_OK;
     for (size_t i = 0; i < n && !code;) {
-        if (b->n && t[i] >= k->best_end[call])
-            code = flush_best(k, call);
+        if (b->n && t[i] >= k->best_end[call]) {
+            if (c->entered)
+                b->n = 0;
+            else
+                code = flush_best(k, call);
+        }
         if (b->n == 0)
             k->best_end[call] = tsm_window_at(k->w->a->r->c, t[i]).end;
         if (!b->points)
@@ -306,8 +310,9 @@ static int add_best(struct worker *k, size_t call, const int64_t *t, const char 
         size_t end = run_end(t, i, n, k->best_end[call]);
         if (k->best_end[call] == INT64_MAX)
             end = n;
-        for (; i < end; i++)
-            tsm_agg_best_add(b, t[i], values[i], 0);
+        for (; i < end && !code; i++)
+            if (tsm_agg_best_add(b, t[i], values[i], 0) && c->entered)
+                code = add_values(k, call, t + i, v + 8 * i, 1);
     }
     return code;
 }
@@ -572,8 +577,9 @@ static int read_series(struct worker *k, const struct tsm_unit *u, size_t s)
     }
     for (size_t c = 0; c < a->ncalls; c++) {
         struct tsm_agg_list *l = &k->task->lists[c];
-        if (!code && k->best[c].n)
+        if (!code && k->best[c].n && !a->calls[c].entered)
             code = flush_best(k, c);
+        k->best[c].n = 0;
         if (a->calls[c].method == TSM_AGG_VALUES &&
             (a->calls[c].fn == TSM_FN_DISTINCT || a->calls[c].call->count_distinct))
             drop_repeats(k, c);

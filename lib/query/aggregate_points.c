@@ -251,7 +251,8 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
     struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
     tsm_agg_ties_init(&tie.ties, w->a->r, last);
     tie.in = in;
-    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? ends_less : NULL, &tie, order, w->a->r->plan->control);
+    tsm_merge_rows(in, m->n, last, w->a->r->shape->naux ? ends_less : NULL, &tie, order,
+                   w->a->r->plan->control);
     tsm_agg_ties_release(&tie.ties);
     for (size_t i = 0; i < total && i < 2; i++) {
         uint32_t s = last ? m->n - 1 - order[i].input : order[i].input;

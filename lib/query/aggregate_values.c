@@ -16,6 +16,7 @@ struct values { /* of a group */
     size_t nparts;
     struct tsm_row_ref *order; /* all values; input: the part. NULL: part by part */
     size_t n;
+    bool doubtful;  /* see reduce_best() */
     uint64_t *seen; /* per member: see is_beyond_limit() */
 };
 
@@ -198,6 +199,30 @@ static bool is_beyond_limit(struct values *g, struct tsm_row_ref ref)
     return g->seen[member]++ >= most;
 }
 
+/* Whether other points than these could be the best ones, or these come in another order: there are equal ones. */
+static bool has_ties(struct values *g, struct tsm_agg_best *best, size_t from, size_t to)
+{
+    const struct tsm_agg_best_point *worst = &best->points[0];
+    size_t inside = 0, all = 0;
+    for (size_t i = 0; i < best->n; i++)
+        inside += !tsm_agg_best_worse(best, worst, &best->points[i]);
+    for (size_t i = from; i < to; i++) {
+        struct tsm_agg_best_point p = {time_at(g, g->order[i]), value_at(g, g->order[i]), 0};
+        all += !tsm_agg_best_worse(best, worst, &p) && !tsm_agg_best_worse(best, &p, worst);
+    }
+    tsm_agg_best_sort(best);
+    for (size_t i = 1; i < best->n; i++)
+        if (best->points[i].t == best->points[i - 1].t &&
+            tsm_num_equal(best->type, best->points[i].v, best->points[i - 1].v))
+            return true;
+    return all != inside;
+}
+
+/*
+ * What influxd's heap keeps of equal points depends on the order in which it gets them. When only those are here that entered the
+ * heap of their series (the others it would turn away), their order is that of time, and at one time that of the first
+ * thing that stands beside them, when it is a tag that all series have. Where that leaves a doubt, all points have to be read.
+ */
 static void reduce_best(struct values *g, size_t from, size_t to)
 {
     struct tsm_agg_reducer *k = g->k;
@@ -206,7 +231,10 @@ static void reduce_best(struct values *g, size_t from, size_t to)
     for (size_t i = from; i < to; i++)
         if (!is_beyond_limit(g, g->order[i]))
             tsm_agg_best_add(&best, time_at(g, g->order[i]), value_at(g, g->order[i]), i);
-    tsm_agg_best_sort(&best);
+    if (g->doubtful && has_ties(g, &best, from, to))
+        k->out->tied = true;
+    else if (!g->doubtful)
+        tsm_agg_best_sort(&best);
     for (size_t i = 0; i < best.n; i++) {
         struct tsm_agg_origin o = g->origins[g->order[best.points[i].number].input];
         o.t = best.points[i].t;
@@ -331,15 +359,52 @@ static void order_merged(struct values *g)
     tsm_free(places);
 }
 
+/* The first thing that stands beside the points of a part; empty when it is no tag. */
+static struct tsm_str first_beside(const struct values *g, uint32_t part)
+{
+    const struct tsm_run *r = g->k->w->a->r;
+    const struct tsm_aux *a = &r->shape->aux[0];
+    const struct tsm_agg_origin *o = &g->origins[part];
+    if (a->type != TSM_DATA_TAG)
+        return (struct tsm_str){0};
+    return o->unit->values[(size_t)o->series * r->plan->ntags + a->index];
+}
+
+static int compare_entered(const void *x, const void *y, void *ctx)
+{
+    const struct values *g = ctx;
+    const struct tsm_row_ref *a = x, *b = y;
+    int64_t s = time_at(g, *a), t = time_at(g, *b);
+    if (s != t)
+        return s < t ? -1 : 1;
+    int c = tsm_str_cmp(first_beside(g, a->input), first_beside(g, b->input));
+    return c ? c : (a->input > b->input) - (a->input < b->input);
+}
+
+static void order_entered(struct values *g)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < g->nparts; i++) {
+        g->doubtful = g->doubtful || first_beside(g, i).n == 0;
+        for (uint32_t row = 0; row < g->parts[i].n; row++)
+            g->order[at++] = (struct tsm_row_ref){i, row};
+    }
+    qsort_r(g->order, g->n, sizeof *g->order, compare_entered, g);
+    for (size_t i = 1; i < g->n && !g->doubtful; i++)
+        g->doubtful = time_at(g, g->order[i]) == time_at(g, g->order[i - 1]) &&
+                      tsm_str_eq(first_beside(g, g->order[i].input), first_beside(g, g->order[i - 1].input));
+}
+
 static void order_values(struct values *g)
 {
     const struct tsm_agg_call *c = g->k->c;
     g->order = tsm_realloc_array(NULL, g->n + 1, sizeof *g->order);
-    if (c->ordered) {
+    if (c->entered) {
+        order_entered(g);
+    } else if (c->ordered) {
         order_merged(g);
     } else if (g->k->w->a->r->c->interval) {
-        tsm_merge_ranked(g->in, g->nparts, g->k->descending, g->order,
-                         g->k->w->a->r->plan->control);
+        tsm_merge_ranked(g->in, g->nparts, g->k->descending, g->order, g->k->w->a->r->plan->control);
     } else {
         size_t at = 0;
         for (uint32_t i = 0; i < g->nparts; i++)

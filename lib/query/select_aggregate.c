@@ -319,10 +319,36 @@ static int give_group(struct aggregate *k, const struct tsm_plan_group *g, struc
 
 /* ---- top() and bottom() with tags -------------------------------------------------------------- */
 
+/* Computes anew, from all of its points, the only call of a group. */
+static int untie(struct aggregate *k, uint32_t group, struct tsm_agg_group *results, struct tsm_err *err)
+{
+    struct tsm_agg_call call = k->agg.calls[0];
+    struct tsm_agg all = k->agg;
+    struct tsm_agg_wave w = {.a = &all, .most = k->r->memory / 4 * 3};
+    call.best = 0;
+    call.entered = false;
+    call.ordered = true;
+    all.calls = &call;
+    tsm_agg_group_release(&k->agg, results);
+    tsm_agg_add_group(&w, group, 0);
+    int code = tsm_agg_load(&w, err);
+    if (!code)
+        code = tsm_agg_join(&w, err);
+    if (!code)
+        code = tsm_agg_reduce(&w, 0, w.nmembers, results, err);
+    tsm_agg_wave_release(&w);
+    return code;
+}
+
 /* Gives the group at a place in the order; or keeps it until the last one of its series comes. */
 static int give_or_wait(struct aggregate *k, size_t place, const struct tsm_plan_group *g,
                         struct tsm_agg_group *results, struct tsm_err *err)
 {
+    if (results->results[0].tied) {
+        int code = untie(k, k->order[place], results, err);
+        if (code)
+            return code;
+    }
     if (!k->closes)
         return give_group(k, g, results, err);
     TSM_GROW(k->pending, k->npending + 1, k->cappending);
@@ -404,7 +430,8 @@ static int reduce_task(void *ctx, size_t number, unsigned thread, void **slot, s
     int code = tsm_control_check(g->k->r->plan->control, 0, err);
     if (!code)
         code = tsm_agg_reduce(g->w, g->starts[number], g->starts[number + 1], out, err);
-    return code ? code : tsm_control_check(g->k->r->plan->control, 0, err); /* what ended early is no result */
+    return code ? code
+                : tsm_control_check(g->k->r->plan->control, 0, err); /* what ended early is no result */
 }
 
 static void drop_group(void *ctx, void *slot)
