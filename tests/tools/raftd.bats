@@ -311,9 +311,9 @@ in_namespace() {
         if $how mount -t tmpfs none mnt 2>/dev/null; then
             export -f "${1?}" start_daemon ready_or_gone wait_until stop_daemon end_of_daemon kill_daemon query write
             export select_all
-            $how bash -euc "$1; echo done" >out 2>&1 || true
+            $how bash -euc "trap 'kill -9 \$pid 2>/dev/null || true' EXIT; $1; echo done" >out 2>&1 || true
             tail -30 out
-            [ "$(tail -n 1 out)" = "done" ]
+            grep -qx "done" out
             return
         fi
     done
