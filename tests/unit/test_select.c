@@ -210,7 +210,6 @@ static void test_later(void **state)
     (void)state;
     static const char *const queries[][2] = {
         {"select mean(v) from (select v from cpu)", "a subquery is not supported yet"},
-        {"select v into x from cpu", "SELECT INTO is not supported yet"},
         {"select v from nodb..cpu", "database not found: nodb"},
         {"select v from cases.norp.cpu", "retention policy not found: norp"},
     };
