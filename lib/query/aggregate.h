@@ -204,6 +204,10 @@ struct tsm_agg_chain *tsm_agg_chain_new(struct tsm_agg_reducer *k, tsm_agg_origi
 int tsm_agg_chain_add(struct tsm_agg_chain *c, int64_t t, union tsm_num v, struct tsm_err *err);
 int tsm_agg_chain_end(struct tsm_agg_chain *c, struct tsm_err *err);
 void tsm_agg_chain_free(struct tsm_agg_chain *c);
+/* The values of the wave, of a call that takes them as they are, go into a chain of the reducer: a slice of a group. */
+int tsm_agg_feed_values(struct tsm_agg_reducer *k, struct tsm_agg_chain *chain, struct tsm_err *err);
+/* The range of time that a group's values of a call lie in, by the index; false: there are none. */
+bool tsm_agg_range(const struct tsm_agg_wave *w, size_t call, int64_t *tmin, int64_t *tmax);
 /* The points that a call's function has made, filled in, through its steps. */
 int tsm_agg_transform(struct tsm_agg_reducer *k, struct tsm_err *err);
 

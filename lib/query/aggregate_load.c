@@ -49,32 +49,41 @@ size_t tsm_agg_estimate(const struct tsm_agg *a, uint32_t group)
     return n;
 }
 
+bool tsm_agg_range(const struct tsm_agg_wave *w, size_t call, int64_t *tmin, int64_t *tmax)
+{
+    const struct tsm_agg_call *c = &w->a->calls[call];
+    *tmin = INT64_MAX;
+    *tmax = INT64_MIN;
+    for (size_t m = 0; m < w->nmembers; m++) {
+        const struct tsm_agg_member *mb = &w->members[m];
+        for (uint32_t s = 0; s < mb->n; s++) {
+            uint32_t key = mb->unit->keys[(size_t)(mb->from + s) * w->a->r->plan->nfields + c->field];
+            int64_t lo, hi;
+            if (key == TSM_NO_KEY)
+                continue;
+            tsm_key_range(mb->unit->shard, key, &lo, &hi);
+            *tmin = lo < *tmin ? lo : *tmin;
+            *tmax = hi > *tmax ? hi : *tmax;
+        }
+    }
+    *tmin = *tmin < c->tmin ? c->tmin : *tmin;
+    *tmax = *tmax > c->tmax ? c->tmax : *tmax;
+    return *tmin <= *tmax;
+}
+
 /* The intervals that the keys of all members may have values in. */
 static void find_windows(struct tsm_agg_wave *w)
 {
     const struct tsm_run *r = w->a->r;
-    int64_t tmin = INT64_MAX, tmax = INT64_MIN;
+    int64_t tmin = INT64_MAX, tmax = INT64_MIN, lo, hi;
     w->nwindows = 1;
     if (r->c->interval == 0)
         return;
-    for (size_t m = 0; m < w->nmembers; m++) {
-        const struct tsm_agg_member *mb = &w->members[m];
-        for (uint32_t s = 0; s < mb->n; s++) {
-            for (size_t c = 0; c < w->a->ncalls; c++) {
-                if (!w->a->calls[c].dense || w->a->calls[c].method != TSM_AGG_FOLD)
-                    continue;
-                uint32_t key =
-                    mb->unit->keys[(size_t)(mb->from + s) * r->plan->nfields + w->a->calls[c].field];
-                int64_t lo, hi;
-                if (key == TSM_NO_KEY)
-                    continue;
-                tsm_key_range(mb->unit->shard, key, &lo, &hi);
-                lo = lo < w->a->calls[c].tmin ? w->a->calls[c].tmin : lo;
-                hi = hi > w->a->calls[c].tmax ? w->a->calls[c].tmax : hi;
-                tmin = lo <= hi && lo < tmin ? lo : tmin;
-                tmax = lo <= hi && hi > tmax ? hi : tmax;
-            }
-        }
+    for (size_t c = 0; c < w->a->ncalls; c++) {
+        if (!w->a->calls[c].dense || w->a->calls[c].method != TSM_AGG_FOLD || !tsm_agg_range(w, c, &lo, &hi))
+            continue;
+        tmin = lo < tmin ? lo : tmin;
+        tmax = hi > tmax ? hi : tmax;
     }
     w->nwindows = 0;
     if (tmin > tmax)

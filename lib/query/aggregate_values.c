@@ -455,11 +455,8 @@ static struct tsm_agg_origin origin_of(void *ctx, uint64_t number)
     return o;
 }
 
-/* The values go through the call's steps. */
-static int transform_values(struct values *g, struct tsm_err *err)
+static int feed_chain(struct values *g, struct tsm_agg_chain *chain, struct tsm_err *err)
 {
-    bool visible = g->k->c->visible;
-    struct tsm_agg_chain *chain = tsm_agg_chain_new(g->k, visible ? origin_of : NULL, g);
     int code = TSM_OK;
     for (size_t i = 0; g->order && i < g->n && !code; i++)
         code = tsm_agg_chain_add(chain, time_at(g, g->order[i]), value_at(g, g->order[i]), err);
@@ -469,9 +466,38 @@ static int transform_values(struct values *g, struct tsm_err *err)
             code = tsm_agg_chain_add(chain, time_at(g, ref), value_at(g, ref), err);
         }
     }
+    return code;
+}
+
+/* The values go through the call's steps. */
+static int transform_values(struct values *g, struct tsm_err *err)
+{
+    bool visible = g->k->c->visible;
+    struct tsm_agg_chain *chain = tsm_agg_chain_new(g->k, visible ? origin_of : NULL, g);
+    int code = feed_chain(g, chain, err);
     if (!code)
         code = tsm_agg_chain_end(chain, err);
     tsm_agg_chain_free(chain);
+    return code;
+}
+
+static void release_values(struct values *g)
+{
+    tsm_free(g->seen);
+    tsm_free(g->order);
+    tsm_free(g->origins);
+    tsm_free(g->in);
+    tsm_free(g->parts);
+}
+
+int tsm_agg_feed_values(struct tsm_agg_reducer *k, struct tsm_agg_chain *chain, struct tsm_err *err)
+{
+    struct values g = {.k = k};
+    list_parts(&g);
+    if (g.n && !is_sequential(&g))
+        order_values(&g);
+    int code = feed_chain(&g, chain, err);
+    release_values(&g);
     return code;
 }
 
@@ -504,10 +530,6 @@ int tsm_agg_reduce_values(struct tsm_agg_reducer *k, struct tsm_err *err)
         else
             reduce_runs(&g);
     }
-    tsm_free(g.seen);
-    tsm_free(g.order);
-    tsm_free(g.origins);
-    tsm_free(g.in);
-    tsm_free(g.parts);
+    release_values(&g);
     return code;
 }

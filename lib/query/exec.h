@@ -16,6 +16,7 @@
  *   knows those that only occur in other shards: a wildcard gives such tags, a condition takes such a name for a field.
  * - With several calls, an interval for which percentile() has nothing is null; influxd may give rows twice there.
  * - Rows of one time that come from several sources of one name, when the group is read in slices.
+ * - Points of one time of several series that go through a transform as they are, when they do not fit into memory.
  */
 #ifndef TSM_QUERY_EXEC_H
 #define TSM_QUERY_EXEC_H

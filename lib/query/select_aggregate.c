@@ -510,6 +510,120 @@ static int run_call(struct aggregate *k, uint32_t group, size_t call, struct tsm
     return code;
 }
 
+/* ---- slices ------------------------------------------------------------------------------------ */
+
+/* A group whose values go through a transform as they are, when there is not the memory for all of them: one slice of time
+ * after the other. The points of several series at one time may come in another order at the border of a slice. */
+struct sliced {
+    struct aggregate *k;
+    uint32_t group;
+    struct tsm_agg agg; /* with the only call, for a slice */
+    struct tsm_agg_call call;
+    struct tsm_agg_reducer reducer;
+    struct tsm_agg_result out;
+    struct tsm_agg_chain *chain;
+    struct feed feed;
+};
+
+static bool can_slice(const struct aggregate *k)
+{
+    const struct tsm_agg_call *c = &k->agg.calls[0];
+    return k->r->shape->ncalls == 1 && c->fn == TSM_FN_RAW && c->method == TSM_AGG_VALUES && !c->visible;
+}
+
+/* The rows of the points that have come out so far. */
+static int give_slice(struct sliced *s, struct tsm_err *err)
+{
+    struct aggregate *k = s->k;
+    const struct tsm_plan_group *g = &k->r->plan->groups[s->group];
+    int code = TSM_OK;
+    s->feed.stream.at = 0;
+    s->feed.more = tsm_fill_next(&s->feed.stream, &s->feed.row);
+    while (!code && s->feed.more) {
+        code = join_row(k, &s->feed, err);
+        if (!code && k->n == OUT_ROWS)
+            code = flush(k, g, err);
+    }
+    if (!code)
+        code = flush(k, g, err);
+    s->out.n = 0;
+    uint64_t limit = s->feed.stream.limit; /* the stream is done for good only then */
+    s->feed.stream.done = limit && s->feed.stream.given >= s->feed.stream.offset + limit;
+    return code;
+}
+
+/* Reads what lies in the call's range and gives its rows. *overflow: there was not the memory, and nothing was done. */
+static int run_slice(struct sliced *s, bool *overflow, struct tsm_err *err)
+{
+    struct tsm_agg_wave w = {.a = &s->agg, .most = s->k->r->memory / 4};
+    tsm_agg_add_group(&w, s->group, 0);
+    int code = tsm_agg_load(&w, err);
+    *overflow = code && atomic_load(&w.overflow);
+    s->reducer.w = &w;
+    s->reducer.to = w.nmembers;
+    if (!code)
+        code = tsm_agg_feed_values(&s->reducer, s->chain, err);
+    if (!code)
+        code = give_slice(s, err);
+    tsm_agg_wave_release(&w);
+    return code;
+}
+
+static int run_slices(struct sliced *s, int64_t tmin, int64_t tmax, struct tsm_err *err)
+{
+    bool down = s->k->r->c->descending;
+    uint64_t width = (uint64_t)tmax - (uint64_t)tmin;
+    while (tmin <= tmax && !s->feed.stream.done) {
+        bool overflow, last = width >= (uint64_t)tmax - (uint64_t)tmin;
+        s->call.tmin = !down || last ? tmin : (int64_t)((uint64_t)tmax - width);
+        s->call.tmax = down || last ? tmax : (int64_t)((uint64_t)tmin + width);
+        int code = run_slice(s, &overflow, err);
+        if (overflow && width) {
+            width /= 4;
+            continue;
+        }
+        if (code || last)
+            return code;
+        if (down)
+            tmax = s->call.tmin - 1;
+        else
+            tmin = s->call.tmax + 1;
+    }
+    return TSM_OK;
+}
+
+static int run_sliced_group(struct aggregate *k, uint32_t group, struct tsm_err *err)
+{
+    struct sliced s = {.k = k, .group = group, .agg = k->agg, .call = k->agg.calls[0]};
+    struct tsm_agg_wave w = {.a = &s.agg};
+    int64_t tmin, tmax;
+    int code = TSM_OK;
+    s.agg.calls = &s.call;
+    s.reducer = (struct tsm_agg_reducer){
+        .w = &w, .c = &s.call, .out = &s.out, .descending = k->r->c->descending};
+    s.out.broken_at = SIZE_MAX;
+    for (size_t i = 0; i < ninputs(k); i++)
+        k->cells[i] = (struct cell){0};
+    k->begun = false;
+    tsm_fill_begin(&s.feed.stream, k->r, &s.call, &s.out);
+    s.chain = tsm_agg_chain_new(&s.reducer, NULL, NULL);
+    tsm_agg_add_group(&w, group, 0);
+    if (tsm_agg_range(&w, 0, &tmin, &tmax))
+        code = run_slices(&s, tmin, tmax, err);
+    s.reducer.w = &w;
+    if (!code)
+        code = tsm_agg_chain_end(s.chain, err);
+    if (!code && !s.feed.stream.done)
+        code = give_slice(&s, err);
+    if (!code && k->begun)
+        code = k->r->sink->series_end(k->r->sink, err);
+    k->begun = false;
+    tsm_agg_chain_free(s.chain);
+    tsm_agg_result_release(&s.out);
+    tsm_agg_wave_release(&w);
+    return code;
+}
+
 /* A group that does not fit into memory with all calls at once. */
 static int run_call_by_call(struct aggregate *k, uint32_t group, struct tsm_err *err)
 {
@@ -556,7 +670,9 @@ static int run_groups(struct aggregate *k, struct tsm_err *err)
             most = n / 2;
             continue;
         }
-        if (overflow)
+        if (overflow && can_slice(k))
+            code = run_sliced_group(k, k->order[i], err);
+        else if (overflow)
             code = run_call_by_call(k, k->order[i], err);
         if (code)
             return code;

@@ -178,9 +178,15 @@ static void test_slices(void **state)
             tsm_buf_printf(&lines, " %lld\n", (long long)(1700000000 + t) * TSM_SEC);
         }
     }
+    for (int row = 0; row < 8000; row++)
+        tsm_buf_printf(&lines, "whole v=%d,i=%di %lld\n", row * 7919 % 1009, row % 13,
+                       (long long)(1700000000 + row * 3 + row % 2) * TSM_SEC);
     write_points("cases", tsm_buf_view(&lines));
     tsm_buf_release(&lines);
     static const char *const queries[] = {
+        "select moving_average(v, 3) from whole",
+        "select derivative(v) * 2 from whole where i > 2",
+        "select elapsed(i, 1s) from whole limit 2000 offset 5000",
         "select v from sliced",
         "select * from sliced",
         "select s, v from sliced where i > 0",
