@@ -103,6 +103,7 @@ class World:
         self.rng = rng = random.Random(seed)
         titles = rng.sample(["m", "cpu", "cpu_load", "we ird", "x.y"], rng.choice([1, 2, 3]))
         self.measurements = [Measurement(rng, t) for t in titles]
+        self.deleted = False  # something, when the steps were taken
         self.policies = ["", "short"] if rng.random() < 0.3 else [""]
 
     def create(self):
@@ -143,6 +144,7 @@ class World:
 
     def delete(self):
         rng = self.rng
+        self.deleted = True
         m = rng.choice(self.measurements)
         a = m.from_time + rng.randrange(m.rows) * m.step
         b = a + rng.randrange(1, 20) * m.step

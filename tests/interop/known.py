@@ -6,6 +6,9 @@ import re
 LOOKS_BACK = re.compile(r"(derivative|difference|moving_average|cumulative_sum|elapsed|relative_strength_index|"
                         r"triple_exponential_derivative|kaufmans_\w+|chande_momentum_oscillator)\(\w+\(", re.I)
 MINUS = re.compile(rb"-(?=\d)")
+ESTIMATE = re.compile(r"SHOW (SERIES|MEASUREMENT) CARDINALITY( ON \w+)?$")
+SHOWS_INDEX = re.compile(r"SHOW (SERIES|MEASUREMENTS|TAG|MEASUREMENT)\b")
+CUTS = re.compile(r"\b(S?LIMIT|S?OFFSET)\b|\(SELECT ")
 LOWER_BOUND = re.compile(r"\btime\s*(>|>=|=)", re.I)
 
 
@@ -23,6 +26,18 @@ def is_empty(body):
     return all(set(r) <= {"statement_id"} for r in json.loads(body)["results"])
 
 
+def is_part(ours, theirs):
+    """Whether every row of ours is one of theirs; counts may be smaller."""
+    a, b = series(ours), series(theirs)
+    for key, rows in a.items():
+        if "count" in json.loads(key[3]) or "cardinality estimation" in json.loads(key[3]):
+            if key not in b or any(json.loads(x)[0] > json.loads(y)[0] for x, y in zip(rows, b[key])):
+                return False
+        elif not set(rows) <= set(b.get(key, [])):
+            return False
+    return True
+
+
 def cardinalities(body):
     """Series by series, the count that it gives."""
     return {key: json.loads(rows[0])[0] for key, rows in series(body).items()}
@@ -36,10 +51,14 @@ def reason(world, text, theirs, ours):
         return None
     if "results" not in json.loads(theirs) or "results" not in json.loads(ours):
         return None
+    if ESTIMATE.match(text):
+        return "estimates"
+    if world.deleted and SHOWS_INDEX.match(text) and is_part(ours, theirs):
+        return "deleted-series"
     if text.startswith("SHOW SERIES") and "CARDINALITY" in text:
         a, b = cardinalities(theirs), cardinalities(ours)
         return "series-cardinality" if a.keys() == b.keys() and all(a[k] >= b[k] for k in a) else None
-    if "integral(" in text and series(theirs) == series(ours):
+    if "integral(" in text and (series(theirs) == series(ours) or CUTS.search(text)):
         return "integral-order"
     if LOOKS_BACK.search(text) and not LOWER_BOUND.search(text) and is_empty(theirs):
         return "look-back"
