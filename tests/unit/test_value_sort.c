@@ -37,7 +37,7 @@ static void one_place(void **state)
         size_t n = 1 + (size_t)rand_r(&seed) % (round % 20 ? 200 : MOST);
         fill(items, n, &seed);
         memcpy(sorted, items, n * sizeof *items);
-        tsm_sort_values(sorted, n, TSM_VEC_FLOAT);
+        tsm_sort_values(sorted, n, TSM_VEC_FLOAT, NULL);
         for (size_t i = 1; i < n; i++)
             assert_true(sorted[i - 1].v.f <= sorted[i].v.f);
         for (int i = 0; i < 3; i++) {
