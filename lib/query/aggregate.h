@@ -85,6 +85,7 @@ struct tsm_agg_origin {
     const struct tsm_unit *unit;
     uint32_t series;
     int64_t t;
+    uint32_t row; /* of a subquery: the point's among those that the call has of the group */
 };
 
 /* Points of one level of influxd's iterators, in the order of the answer. */

@@ -159,7 +159,7 @@ static void join_series(const struct tsm_agg_wave *w, const struct tsm_agg_membe
         struct tsm_row_ref ref = order->refs[i];
         const struct tsm_agg_part *part = &parts[ref.input];
         uint32_t series = descending ? m->n - 1 - ref.input : ref.input;
-        struct tsm_agg_origin o = {m->unit, m->from + series, part->p[ref.row].x.t};
+        struct tsm_agg_origin o = {m->unit, m->from + series, part->p[ref.row].x.t, 0};
         join_add(&j, part->t[ref.row], &part->p[ref.row], &o);
     }
     join_flush(&j);
@@ -223,7 +223,7 @@ struct tie { /* the series of m, as inputs of a merge */
 static struct tsm_agg_origin origin_of(const struct tie *tie, struct tsm_row_ref ref)
 {
     uint32_t s = tie->ties.descending ? tie->m->n - 1 - ref.input : ref.input;
-    return (struct tsm_agg_origin){tie->m->unit, tie->m->from + s, tie->in[ref.input].t[ref.row]};
+    return (struct tsm_agg_origin){tie->m->unit, tie->m->from + s, tie->in[ref.input].t[ref.row], 0};
 }
 
 static bool ends_less(void *ctx, struct tsm_row_ref x, struct tsm_row_ref y)
@@ -257,7 +257,7 @@ static void join_ends(const struct tsm_agg_wave *w, const struct tsm_agg_member 
     for (size_t i = 0; i < total && i < 2; i++) {
         uint32_t s = last ? m->n - 1 - order[i].input : order[i].input;
         struct tsm_agg_part part = tsm_agg_part(w, m, s, call);
-        struct tsm_agg_origin o = {m->unit, m->from + s, part.t[order[i].row]};
+        struct tsm_agg_origin o = {m->unit, m->from + s, part.t[order[i].row], 0};
         join_add(&j, TSM_TIME_MIN, &part.p[order[i].row], &o);
     }
     join_flush(&j);
@@ -362,7 +362,7 @@ static void join_family(const struct tsm_agg_wave *w, const struct tsm_agg_famil
         const struct relative *from = &all[ref.input];
         const struct tsm_agg_member *m = &w->members[f->members[from->member]];
         const struct tsm_partial *p = &parts[ref.input].p[ref.row];
-        struct tsm_agg_origin o = {m->unit, m->from + from->series, p->x.t};
+        struct tsm_agg_origin o = {m->unit, m->from + from->series, p->x.t, 0};
         join_add(&j[from->member], parts[ref.input].t[ref.row], p, &o);
     }
     for (size_t i = 0; i < f->n; i++)
@@ -699,9 +699,28 @@ static void reduce_dense(struct tsm_agg_reducer *k)
     tsm_free(acc);
 }
 
+/* The rows of a subquery are one series, and its points are joined once. */
+static void reduce_subquery(struct tsm_agg_reducer *k)
+{
+    const struct tsm_agg_call *c = k->c;
+    struct tsm_agg_part part = tsm_agg_part(k->w, &k->w->members[k->from], 0, k->call);
+    for (uint32_t i = 0; i < part.n; i++) {
+        struct tsm_partial p = part.p[i], acc;
+        tsm_fold_finish(c->fn, c->type, &p);
+        tsm_join_begin(c->fn, &acc);
+        tsm_join(c->fn, c->type, &acc, &p, true);
+        tsm_join_end(c->fn, &acc);
+        struct tsm_agg_origin o = {k->w->members[k->from].unit, 0, p.x.t, i};
+        tsm_agg_add_result(k, c->own_time ? p.x.t : tsm_agg_shown_time(k, part.t[i]),
+                           tsm_fold_value(c->fn, c->type, &acc), c->visible ? &o : NULL);
+    }
+}
+
 void tsm_agg_reduce_points(struct tsm_agg_reducer *k)
 {
-    if (joins(k->w, k->call))
+    if (k->w->members[k->from].unit->level)
+        reduce_subquery(k);
+    else if (joins(k->w, k->call))
         reduce_joined(k);
     else
         reduce_dense(k);

@@ -179,6 +179,7 @@ static void reduce_sorted(struct values *g, int64_t t, size_t from, size_t to, s
         tsm_sort_values_to(a, n, k->c->type, at);
         struct tsm_agg_origin o = g->origins[a[at].ref.input];
         o.t = time_at(g, a[at].ref);
+        o.row = a[at].ref.row;
         tsm_agg_add_result(k, k->c->own_time ? o.t : t, a[at].v, &o);
     }
     tsm_free(a);
@@ -189,7 +190,7 @@ static bool is_beyond_limit(struct values *g, struct tsm_row_ref ref)
 {
     const struct tsm_select *s = g->k->w->a->r->c->stmt;
     uint64_t most = (uint64_t)s->limit + (uint64_t)s->offset + 1;
-    if (g->k->c->call->ntags || (s->limit == 0 && s->offset == 0))
+    if (g->k->c->call->ntags || g->origins[0].unit->level || (s->limit == 0 && s->offset == 0))
         return false;
     if (!g->seen)
         g->seen = tsm_calloc(g->k->to - g->k->from, sizeof *g->seen);
@@ -238,6 +239,7 @@ static void reduce_best(struct values *g, size_t from, size_t to)
     for (size_t i = 0; i < best.n; i++) {
         struct tsm_agg_origin o = g->origins[g->order[best.points[i].number].input];
         o.t = best.points[i].t;
+        o.row = g->order[best.points[i].number].row;
         tsm_agg_add_result(k, o.t, best.points[i].v, k->c->visible ? &o : NULL);
     }
     tsm_agg_best_release(&best);
@@ -325,7 +327,7 @@ static void list_parts(struct values *g)
             struct tsm_agg_part part = tsm_agg_part(k->w, m, s, k->call);
             g->parts[g->nparts] = part;
             g->in[g->nparts] = (struct tsm_merge_input){part.t, part.n};
-            g->origins[g->nparts++] = (struct tsm_agg_origin){m->unit, m->from + s, 0};
+            g->origins[g->nparts++] = (struct tsm_agg_origin){.unit = m->unit, .series = m->from + s};
             g->n += part.n;
         }
     }
@@ -399,7 +401,10 @@ static void order_values(struct values *g)
 {
     const struct tsm_agg_call *c = g->k->c;
     g->order = tsm_realloc_array(NULL, g->n + 1, sizeof *g->order);
-    if (c->entered) {
+    if (g->origins[0].unit->level) { /* a subquery has put its rows in order */
+        for (uint32_t row = 0; row < g->n; row++)
+            g->order[row] = (struct tsm_row_ref){0, row};
+    } else if (c->entered) {
         order_entered(g);
     } else if (c->ordered) {
         order_merged(g);
@@ -452,6 +457,7 @@ static struct tsm_agg_origin origin_of(void *ctx, uint64_t number)
     }
     struct tsm_agg_origin o = g->origins[ref.input];
     o.t = time_at(g, ref);
+    o.row = ref.row;
     return o;
 }
 
@@ -523,7 +529,7 @@ int tsm_agg_reduce_values(struct tsm_agg_reducer *k, struct tsm_err *err)
     if (g.n && !k->c->timed) {
         reduce_untimed(&g);
     } else if (g.n) {
-        if (!raw || !is_sequential(&g))
+        if (!raw || g.origins[0].unit->level || !is_sequential(&g))
             order_values(&g);
         if (raw)
             code = transform_values(&g, err);

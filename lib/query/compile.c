@@ -279,8 +279,5 @@ int tsm_compile(struct tsm_arena *a, const struct tsm_select *s, int64_t now, st
         return code;
     if (s->target && c->fill == TSM_FILL_NULL)
         c->fill = TSM_FILL_NONE; /* there is nothing to write for them */
-    for (size_t i = 0; i < s->nsources; i++)
-        if (s->sources[i].subquery)
-            return FAIL(&k, "a subquery is not supported yet");
     return TSM_OK;
 }

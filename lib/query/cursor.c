@@ -38,16 +38,16 @@ static enum tsm_vec_type vec_of(enum tsm_type type)
 }
 
 /* What Go's conversions give on amd64, out of range too. */
-static int64_t float_to_int(double v)
+int64_t tsm_float_to_int(double v)
 {
     return v >= -9223372036854775808.0 && v < 9223372036854775808.0 ? (int64_t)v : INT64_MIN;
 }
 
-static uint64_t float_to_unsigned(double v)
+uint64_t tsm_float_to_unsigned(double v)
 {
     if (v < 9223372036854775808.0)
-        return (uint64_t)float_to_int(v);
-    return (uint64_t)float_to_int(v - 9223372036854775808.0) ^ ((uint64_t)1 << 63);
+        return (uint64_t)tsm_float_to_int(v);
+    return (uint64_t)tsm_float_to_int(v - 9223372036854775808.0) ^ ((uint64_t)1 << 63);
 }
 
 /* False when the types do not convert. */
@@ -72,9 +72,9 @@ static bool convert(struct tsm_cursor *c, const struct tsm_values *b)
     uint64_t *u = c->converted;
     for (size_t i = 0; i < b->n; i++) {
         if (c->want == TSM_VEC_INTEGER)
-            s[i] = float_to_int(b->v.f[i]);
+            s[i] = tsm_float_to_int(b->v.f[i]);
         else if (c->want == TSM_VEC_UNSIGNED)
-            u[i] = float_to_unsigned(b->v.f[i]);
+            u[i] = tsm_float_to_unsigned(b->v.f[i]);
         else
             f[i] = have == TSM_VEC_INTEGER ? (double)b->v.i[i] : (double)b->v.u[i];
     }

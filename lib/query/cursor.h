@@ -40,4 +40,8 @@ int tsm_cursor_next(struct tsm_cursor *c, struct tsm_err *err);
 /* A cursor at its end. */
 void tsm_cursor_none(struct tsm_cursor *c);
 
+/* What Go's conversions give on amd64, out of range too. */
+int64_t tsm_float_to_int(double v);
+uint64_t tsm_float_to_unsigned(double v);
+
 #endif

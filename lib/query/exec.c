@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "query/aggregate.h"
+#include "query/level.h"
 #include "query/run.h"
 #include "base/banned.h"
 
@@ -143,14 +144,22 @@ static size_t same_types(const struct tsm_shape *s, size_t from, size_t n, uint8
     return end;
 }
 
+static int give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, const uint32_t *series,
+                struct tsm_err *err)
+{
+    if (r->level)
+        return tsm_level_rows(r->level, cells, n, series, err);
+    struct tsm_rows rows = {n, cells};
+    return r->sink->rows(r->sink, &rows, err);
+}
+
 int tsm_run_give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, uint8_t *const *filled,
-                 struct tsm_err *err)
+                 const uint32_t *series, struct tsm_err *err)
 {
     const struct tsm_shape *s = r->shape;
     const struct tsm_expr *value = tsm_run_fill_value(r);
-    struct tsm_rows all = {n, cells};
     if (!filled || !value)
-        return r->sink->rows(r->sink, &all, err);
+        return give(r, cells, n, series, err);
     struct tsm_cells *part = tsm_calloc(s->ncolumns, sizeof *part);
     bool integer = value->kind == TSM_EXPR_INTEGER;
     void *numbers = tsm_alloc(n * 8 + 1);
@@ -168,8 +177,7 @@ int tsm_run_give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, uin
                 part[i].v.i = numbers;
             }
         }
-        struct tsm_rows rows = {end - from, part};
-        code = r->sink->rows(r->sink, &rows, err);
+        code = give(r, part, end - from, series ? series + from : NULL, err);
     }
     tsm_free(numbers);
     tsm_free(part);
@@ -182,9 +190,12 @@ int tsm_select_check_sources(struct tsm_query_ctx *q, const struct tsm_select *s
 {
     for (size_t i = 0; i < s->nsources; i++) {
         struct tsm_str name;
+        int code = s->sources[i].subquery ? tsm_select_check_sources(q, s->sources[i].subquery, err) : TSM_OK;
+        if (code)
+            return code;
         if (s->sources[i].subquery)
             continue;
-        int code = tsm_query_ctx_database(q, s->sources[i].database, &name, err);
+        code = tsm_query_ctx_database(q, s->sources[i].database, &name, err);
         if (!code)
             code = tsm_query_ctx_meta(q, err);
         if (code)
@@ -195,66 +206,16 @@ int tsm_select_check_sources(struct tsm_query_ctx *q, const struct tsm_select *s
     return TSM_OK;
 }
 
-static bool reads_something(const struct tsm_shape *s)
-{
-    for (size_t i = 0; i < s->naux && s->ncalls == 0; i++)
-        if (s->aux[i].index != SIZE_MAX && s->aux[i].type != TSM_DATA_TAG)
-            return true;
-    for (size_t i = 0; i < s->ncalls; i++)
-        if (s->calls[i].index != SIZE_MAX)
-            return true;
-    return false;
-}
-
-/* max-select-buckets, where the range has a lower bound. */
-static int check_buckets(const struct tsm_run *r, struct tsm_err *err)
-{
-    const struct tsm_compiled *c = r->c;
-    if (c->interval == 0 || c->tmin <= TSM_TIME_MIN || !r->q->opt->control || r->shape->ncalls == 0)
-        return TSM_OK;
-    __int128 span = (__int128)tsm_window_at(c, c->tmax - 1).start - tsm_window_at(c, c->tmin).start;
-    return span < 0 ? TSM_OK
-                    : tsm_control_buckets(r->q->opt->control, (uint64_t)(span / c->interval) + 1, err);
-}
-
-static int run(struct tsm_run *r, struct tsm_err *err)
-{
-    int code = tsm_shape_make(r->shape, r->plan, r->c, err);
-    if (!code)
-        code = check_buckets(r, err);
-    if (code || !reads_something(r->shape))
-        return code;
-    code = tsm_plan_series(r->plan, r->shape->condition, r->c->stmt->slimit, r->c->stmt->soffset, err);
-    if (code)
-        return code;
-    size_t used = tsm_plan_bytes(r->plan), limit = r->q->opt->memory;
-    if (used >= limit)
-        return tsm_memory_error(r, err);
-    r->memory = limit - used;
-    r->filters = tsm_filter_programs(r->plan);
-    if (!r->q->planned)
-        r->q->planned = tsm_monotonic();
-    return r->shape->ncalls ? tsm_run_aggregate(r, err) : tsm_run_raw(r, err);
-}
-
 int tsm_select_run(struct tsm_query_ctx *q, const struct tsm_select *s, struct tsm_sink *sink,
                    struct tsm_err *err)
 {
     struct tsm_arena arena = {0};
     struct tsm_compiled c;
-    struct tsm_plan plan = {0};
-    struct tsm_shape shape = {0};
     int code = tsm_select_check_sources(q, s, err);
     if (!code)
         code = tsm_compile(&arena, s, q->opt->now, &c, err);
     if (!code)
-        code = tsm_plan_open(&plan, q, &c, err);
-    if (!code) {
-        struct tsm_run r = {.q = q, .c = &c, .plan = &plan, .shape = &shape, .sink = sink};
-        r.jobs = q->opt->jobs ? q->opt->jobs : 1;
-        code = run(&r, err);
-    }
-    tsm_plan_release(&plan);
+        code = tsm_level_run(q, &c, sink, err);
     tsm_arena_release(&arena);
     return code;
 }

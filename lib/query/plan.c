@@ -94,9 +94,9 @@ enum tsm_data_type tsm_plan_type(const struct tsm_plan *p, struct tsm_str name)
     enum tsm_data_type type = TSM_DATA_UNKNOWN;
     for (size_t i = 0; i < p->nunits; i++) {
         const struct tsm_unit_field *f = find_field(&p->units[i], name);
-        enum tsm_data_type t = f                             ? tsm_data_type_of(f->type)
-                               : has_tag(&p->units[i], name) ? TSM_DATA_TAG
-                                                             : TSM_DATA_UNKNOWN;
+        enum tsm_data_type t = f && f->type != TSM_DATA_UNKNOWN ? f->type
+                               : has_tag(&p->units[i], name)    ? TSM_DATA_TAG
+                                                                : TSM_DATA_UNKNOWN;
         if (tsm_data_type_less(type, t))
             type = t;
     }
@@ -266,7 +266,8 @@ static int load_unit(struct tsm_plan *p, struct tsm_unit *u, size_t from, size_t
         size_t f = names_find(&g.fields, field, &added);
         if (added) {
             TSM_GROW(g.types, f + 1, g.captypes);
-            g.types[f] = (struct tsm_unit_field){field, tsm_shard_key_type(u->shard, i)};
+            g.types[f] = (struct tsm_unit_field){.name = field,
+                                                 .type = tsm_data_type_of(tsm_shard_key_type(u->shard, i))};
         }
     }
     if (!code)
@@ -358,6 +359,8 @@ int tsm_plan_open(struct tsm_plan *p, struct tsm_query_ctx *q, const struct tsm_
         struct tsm_str db;
         struct tsm_shard **shards;
         size_t n;
+        if (s->subquery)
+            continue;
         int code = tsm_query_ctx_database(q, s->database, &db, err);
         struct tsm_str rp = s->rp.n ? s->rp : q->opt->rp;
         if (!code)

@@ -23,8 +23,11 @@ struct tsm_plan_field { /* a field that is read, in the type that the query want
 
 struct tsm_unit_field {
     struct tsm_str name;
-    enum tsm_type type;
+    enum tsm_data_type type;
+    bool hidden; /* no wildcard stands for it */
 };
+
+struct tsm_level;
 
 struct tsm_plan_series {
     uint32_t first, nkeys; /* among the shard's keys */
@@ -37,7 +40,8 @@ struct tsm_plan_set { /* the series of one group in one unit, ascending by key *
 };
 
 struct tsm_unit {
-    const struct tsm_shard *shard;
+    const struct tsm_shard *shard; /* NULL: see level */
+    struct tsm_level *level;       /* level.h: the rows of a subquery, in the order in which it gives them */
     struct tsm_str name;           /* measurement, unescaped */
     unsigned source;               /* which source of the statement */
     struct tsm_unit_field *fields; /* ascending by name */
@@ -55,6 +59,7 @@ struct tsm_unit {
     struct tsm_str *values;    /* nseries x plan->ntags; n 0: the series does not have it */
     struct tsm_plan_set *sets; /* ascending by group, after SLIMIT */
     size_t nsets;
+    uint32_t *numbers; /* nseries: of their series in the level that reads them; NULL: the group's */
 };
 
 struct tsm_plan_group {
@@ -77,6 +82,7 @@ struct tsm_plan {
     size_t ntags, captags;
     struct tsm_str *dimensions; /* ascending, distinct */
     size_t ndimensions;
+    bool *outer;   /* per dimension, whether the outermost of nested queries groups by it; NULL: all are */
     bool *grouped; /* per dimension, whether GROUP BY names it, so that SLIMIT counts by it; NULL: all are */
     struct tsm_expr **filters; /* conditions on fields; [TSM_NO_FILTER] is NULL */
     size_t nfilters, capfilters;

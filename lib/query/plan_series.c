@@ -50,7 +50,7 @@ static void find_readable(struct listing *l, struct tsm_unit *u)
         for (size_t i = 0; i < u->nfields; i++) {
             if (!tsm_str_eq(u->fields[i].name, want->name))
                 continue;
-            enum tsm_data_type have = tsm_data_type_of(u->fields[i].type);
+            enum tsm_data_type have = u->fields[i].type;
             u->readable[f] = have == want->type || (numeric(have) && numeric(want->type));
         }
     }
@@ -98,6 +98,12 @@ static bool same_group(const struct listing *l, const struct tsm_str *x, const s
     return true;
 }
 
+/* Whether only this query in others, or top() or bottom(), asks for the dimension: SLIMIT does not count by it. */
+static bool is_ours(const struct tsm_plan *p, size_t d)
+{
+    return p->outer ? !p->outer[d] : p->grouped && !p->grouped[d];
+}
+
 /* influxd's key of a tag set, which SLIMIT goes by: a|b|value of a|value of b, of the tags that are there. */
 static struct tsm_str make_limit_key(struct listing *l, const struct tsm_str *values)
 {
@@ -106,7 +112,7 @@ static struct tsm_str make_limit_key(struct listing *l, const struct tsm_str *va
     for (int part = 0; part < 2; part++) {
         for (size_t d = 0; d < p->ndimensions; d++) {
             struct tsm_str v = values[l->dimensions[d]];
-            if (v.n == 0 || (p->grouped && !p->grouped[d]))
+            if (v.n == 0 || is_ours(p, d))
                 continue;
             if (key.len)
                 tsm_buf_byte(&key, '|');

@@ -11,6 +11,7 @@ struct tsm_run {
     struct tsm_plan *plan;
     struct tsm_shape *shape;
     struct tsm_sink *sink;
+    struct tsm_level *level; /* the SELECT is a subquery: its rows go to the one around it, not to the sink */
     const struct tsm_program **filters;
     unsigned jobs;
     size_t memory; /* what is left of the limit beside the plan */
@@ -35,12 +36,12 @@ int tsm_run_columns(struct tsm_run_output *o, struct tsm_program_space *space, c
                     struct tsm_err *err);
 
 /*
- * Gives n rows of cells to the sink. filled: per input, a byte per row that says that fill(number) put its
+ * Gives n rows of cells to the sink, or to the level: then series has the number of the level's series per row. filled: per input, a byte per row that says that fill(number) put its
  * number there, although the column is of another kind; or NULL for none. influxd has a type per value; here
  * the rows are cut where a column changes its type.
  */
 int tsm_run_give(struct tsm_run *r, const struct tsm_cells *cells, size_t n, uint8_t *const *filled,
-                 struct tsm_err *err);
+                 const uint32_t *series, struct tsm_err *err);
 /* Cells from row `from` on. */
 struct tsm_cells tsm_cells_from(struct tsm_cells c, size_t from);
 

@@ -10,7 +10,8 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/time.h"
-#include "query/fill.h"
+#include "query/level.h"
+#include "query/raw_fill.h"
 #include "query/raw_load.h"
 #include "base/banned.h"
 
@@ -19,14 +20,6 @@ enum {
     FIRST_ROWS = 16384, /* aim of the first slice when there is a LIMIT */
     MOST_ROWS_IN_WAVE = 1 << 24,
     SAMPLES = 8, /* series per set whose values are counted for an estimate */
-};
-
-struct last { /* the last value of an input, for fill(previous) */
-    bool known;
-    union tsm_value v;
-    struct tsm_buf
-        text[2]; /* of a string; the other one is that of the rows before, which may not be out yet */
-    unsigned current;
 };
 
 struct raw {
@@ -44,9 +37,24 @@ struct raw {
     uint64_t seen;                     /* rows of the group before OFFSET and LIMIT */
     uint64_t unit_rows;                /* rows of the unit that count */
     struct tsm_program_space **spaces; /* per thread */
-    struct last *last;                 /* per aux */
+    struct tsm_raw_last *last;         /* per aux */
     bool fills;                        /* fill(previous) or fill(number) */
     bool overflow;                     /* the wave did not fit into memory */
+    struct run_limits *runs;           /* LIMIT counts otherwise; or NULL */
+};
+
+/*
+ * LIMIT and OFFSET of a subquery whose series the query around it does not tell apart: influxd takes one row more than
+ * these from each series of a shard, and of what comes out its limit iterator, twice, counts the rows of one series that
+ * follow each other.
+ */
+struct run_limits {
+    uint64_t **counts; /* per unit and series */
+    struct run_limit {
+        bool any;
+        uint32_t series;
+        uint64_t n;
+    } limits[2];
 };
 
 /* ---- output ------------------------------------------------------------------------------------ */
@@ -61,6 +69,7 @@ struct batch { /* gathered rows */
     int64_t *t;       /* own, or in the store */
     void **buffers;   /* own memory of inputs */
     uint8_t **filled; /* per input: see tsm_run_give(); or NULL */
+    uint32_t *series; /* per row, for the level; or NULL */
     size_t n;
 };
 
@@ -80,6 +89,7 @@ static void free_batch(struct raw *k, struct batch *b)
         tsm_free(b->filled[i]);
     tsm_free(b->filled);
     tsm_free(b->buffers);
+    tsm_free(b->series);
     tsm_run_output_release(&b->output);
     tsm_free(b);
 }
@@ -156,6 +166,17 @@ static void gather_input(struct raw *k, const struct tsm_raw_segment *seg, const
         v->nulls = nulls;
 }
 
+/* The level's number of each row's series. */
+static void gather_series(const struct tsm_raw_segment *seg, const struct out_task *task,
+                          struct batch *b)
+{
+    b->series = tsm_realloc_array(NULL, task->n, sizeof *b->series);
+    for (size_t i = 0; i < task->n; i++) {
+        const struct tsm_raw_input *in = &seg->inputs[seg->order ? seg->order[task->from + i].input : 0];
+        b->series[i] = in->unit->numbers[in->series];
+    }
+}
+
 static struct tsm_program_space *space_of(struct raw *k, unsigned thread)
 {
     if (!k->spaces[thread])
@@ -186,6 +207,8 @@ static int gather(void *ctx, size_t number, unsigned thread, void **slot, struct
     }
     for (size_t a = 0; a < k->r->shape->naux; a++)
         gather_input(k, seg, task, a, b);
+    if (k->r->level)
+        gather_series(seg, task, b);
     return k->fills ? TSM_OK : tsm_run_columns(&b->output, space_of(k, thread), b->t, b->n, err);
 }
 
@@ -193,12 +216,12 @@ static int end_group(struct raw *k, struct tsm_err *err)
 {
     bool begun = k->begun;
     for (size_t i = 0; k->last && i < k->r->shape->naux; i++)
-        tsm_buf_release(&k->last[i].text[0]), tsm_buf_release(&k->last[i].text[1]);
+        tsm_raw_last_release(&k->last[i]);
     tsm_free(k->last);
     k->last = NULL;
     k->begun = false;
     k->seen = 0;
-    return begun ? k->r->sink->series_end(k->r->sink, err) : TSM_OK;
+    return begun && !k->r->level ? k->r->sink->series_end(k->r->sink, err) : TSM_OK;
 }
 
 /* Cuts [0, n) to what OFFSET and LIMIT leave of the group; returns the number of rows, the first one in
@@ -238,6 +261,49 @@ static void cut_batch(struct raw *k, struct batch *b, size_t from, size_t n)
     }
     b->t += from;
     b->n = n;
+    if (b->series)
+        memmove(b->series, b->series + from, n * sizeof *b->series);
+}
+
+static bool passes(const struct raw *k, struct run_limit *l, uint32_t series)
+{
+    uint64_t offset = (uint64_t)k->r->c->stmt->offset, limit = (uint64_t)k->r->c->stmt->limit;
+    if (!l->any || l->series != series)
+        *l = (struct run_limit){true, series, 0};
+    l->n++;
+    return l->n > offset && (!limit || l->n - offset <= limit);
+}
+
+static bool row_passes(struct raw *k, const struct tsm_raw_segment *seg, size_t row, uint32_t series)
+{
+    const struct tsm_plan *p = k->r->plan;
+    const struct tsm_select *s = k->r->c->stmt;
+    const struct tsm_raw_input *in = &seg->inputs[seg->order ? seg->order[row].input : 0];
+    size_t unit = (size_t)(in->unit - p->units);
+    if (!k->runs->counts[unit])
+        k->runs->counts[unit] = tsm_calloc(in->unit->nseries + 1, sizeof **k->runs->counts);
+    if (k->runs->counts[unit][in->series]++ > (uint64_t)(s->limit + s->offset))
+        return false;
+    return passes(k, &k->runs->limits[0], series) && passes(k, &k->runs->limits[1], series);
+}
+
+/* Gives the rows that pass the limits, run by run. */
+static int emit_runs(struct raw *k, const struct tsm_raw_segment *seg, size_t from, struct batch *b,
+                     struct tsm_err *err)
+{
+    struct tsm_cells *cells = tsm_calloc(k->r->shape->ncolumns, sizeof *cells);
+    int code = k->fills ? raw_fill(k, b, err) : TSM_OK;
+    for (size_t i = 0, end; i < b->n && !code; i = end) {
+        for (end = i; end < b->n && row_passes(k, seg, from + end, b->series[end]);)
+            end++;
+        for (size_t c = 0; c < k->r->shape->ncolumns; c++)
+            cells[c] = tsm_cells_from(b->output.cells[c], i);
+        if (end > i)
+            code = tsm_run_give(k->r, cells, end - i, NULL, b->series + i, err);
+        end += end < b->n; /* the one that does not pass */
+    }
+    tsm_free(cells);
+    return code;
 }
 
 static int emit(void *ctx, size_t number, void *slot, struct tsm_err *err)
@@ -255,13 +321,18 @@ static int emit(void *ctx, size_t number, void *slot, struct tsm_err *err)
     } else if (seg->first_of_unit && e->tasks[number].from == 0) {
         k->unit_rows = 0;
     }
+    if (k->runs) {
+        code = code ? code : emit_runs(k, seg, e->tasks[number].from, b, err);
+        free_batch(k, b);
+        return code;
+    }
     size_t from, n = limited(k, b->n, &from);
     if (!code && k->fills && n) {
         cut_batch(k, b, from, n); /* what LIMIT leaves out fills nothing either */
         from = 0;
         code = raw_fill(k, b, err);
     }
-    if (!code && n && !k->begun) {
+    if (!code && n && !k->begun && !k->r->level) {
         struct tsm_series_head head = tsm_group_head(k->r, &k->r->plan->groups[k->group]);
         code = sink->series_begin(sink, &head, err);
         k->begun = true;
@@ -269,7 +340,7 @@ static int emit(void *ctx, size_t number, void *slot, struct tsm_err *err)
     if (!code && n) {
         for (size_t i = 0; i < k->r->shape->ncolumns && from; i++)
             b->output.cells[i] = tsm_cells_from(b->output.cells[i], from);
-        code = tsm_run_give(k->r, b->output.cells, n, b->filled, err);
+        code = tsm_run_give(k->r, b->output.cells, n, b->filled, b->series ? b->series + from : NULL, err);
     }
     free_batch(k, b);
     return code;
@@ -282,50 +353,6 @@ static void drop(void *ctx, void *slot)
 
 /* ---- fill() without an aggregate --------------------------------------------------------------------------
  */
-
-/* influxd puts the number wherever something is missing, whatever kind of column it is. */
-static uint8_t *fill_number(const struct tsm_expr *value, struct tsm_vec *v, size_t n)
-{
-    union tsm_num number;
-    if (v->v.p && !v->nulls)
-        return NULL;
-    if (!v->v.p || !tsm_fill_number(value, v->type, &number)) {
-        uint8_t *filled = tsm_alloc(n + 1);
-        for (size_t i = 0; i < n; i++)
-            filled[i] = !v->v.p || v->nulls[i];
-        return filled;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (v->nulls[i])
-            memcpy((char *)(uintptr_t)v->v.p + i * sizeof number, &number, sizeof number);
-    v->nulls = NULL;
-    return NULL;
-}
-
-static void fill_previous(struct last *last, struct tsm_vec *v, uint8_t *nulls, size_t n)
-{
-    size_t size = tsm_vec_size(v->type);
-    char *values = (char *)(uintptr_t)v->v.p;
-    size_t missing = 0;
-    for (size_t i = 0; i < n; i++) {
-        nulls[i] = v->nulls && v->nulls[i];
-        if (!nulls[i]) {
-            memcpy(&last->v, values + i * size, size);
-            last->known = true;
-        } else if (last->known) {
-            memcpy(values + i * size, &last->v, size);
-            nulls[i] = 0;
-        }
-        missing += nulls[i];
-    }
-    if (v->type == TSM_VEC_STRING && last->known) { /* its bytes go away with the batch */
-        struct tsm_buf *text = &last->text[last->current ^= 1];
-        tsm_buf_reset(text);
-        tsm_buf_str(text, last->v.s);
-        last->v.s = tsm_buf_view(text);
-    }
-    v->nulls = missing ? nulls : NULL;
-}
 
 static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err)
 {
@@ -344,9 +371,9 @@ static int raw_fill(struct raw *k, struct batch *b, struct tsm_err *err)
             b->buffers[2 * a + 2] = tsm_alloc(b->n);
         }
         if (value)
-            b->filled[a] = fill_number(value, v, b->n);
+            b->filled[a] = tsm_raw_fill_number(value, v, b->n);
         else if (v->v.p)
-            fill_previous(&k->last[a], v, b->buffers[2 * a + 2], b->n);
+            tsm_raw_fill_previous(&k->last[a], v, b->buffers[2 * a + 2], b->n);
     }
     return tsm_run_columns(&b->output, space_of(k, 0), b->t, b->n, err);
 }
@@ -463,7 +490,7 @@ static int estimate_rows(struct raw *k, const struct part *part, double *rows, s
 static bool satisfied(const struct raw *k, uint32_t group)
 {
     const struct tsm_select *s = k->r->c->stmt;
-    if (k->group != group)
+    if (k->group != group || k->runs)
         return false;
     if (s->limit)
         return k->seen >= (uint64_t)(s->offset + s->limit);
@@ -617,6 +644,11 @@ int tsm_run_raw(struct tsm_run *r, struct tsm_err *err)
     struct raw k = {.r = r, .group = UINT32_MAX, .scan = tsm_scan_new()};
     tsm_raw_loader_init(&k.loader, r);
     k.spaces = tsm_calloc(r->jobs, sizeof *k.spaces);
+    if (r->level && (r->c->stmt->limit || r->c->stmt->offset) &&
+        r->level->out.ndims != r->plan->ndimensions) {
+        k.runs = tsm_calloc(1, sizeof *k.runs);
+        k.runs->counts = tsm_calloc(r->plan->nunits + 1, sizeof *k.runs->counts);
+    }
     k.fills = r->c->fill == TSM_FILL_NUMBER || r->c->stmt->fill == TSM_FILL_PREVIOUS;
     k.most = r->memory / 4 * 3 / k.loader.row_bytes;
     if (k.most > MOST_ROWS_IN_WAVE)
@@ -636,6 +668,11 @@ int tsm_run_raw(struct tsm_run *r, struct tsm_err *err)
     for (size_t i = 0; i < r->jobs; i++)
         tsm_program_space_free(k.spaces[i]);
     tsm_free(k.spaces);
+    for (size_t i = 0; k.runs && i < r->plan->nunits; i++)
+        tsm_free(k.runs->counts[i]);
+    if (k.runs)
+        tsm_free(k.runs->counts);
+    tsm_free(k.runs);
     tsm_free(k.segments);
     tsm_scan_free(k.scan);
     tsm_raw_loader_release(&k.loader);

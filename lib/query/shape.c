@@ -50,7 +50,8 @@ static void collect_names(struct tsm_shaper *k)
     for (size_t u = 0; u < k->p->nunits; u++) {
         const struct tsm_unit *unit = &k->p->units[u];
         for (size_t i = 0; i < unit->nfields; i++)
-            add_name(k, &cap, unit->fields[i].name, tsm_data_type_of(unit->fields[i].type));
+            if (!unit->fields[i].hidden)
+                add_name(k, &cap, unit->fields[i].name, unit->fields[i].type);
         for (size_t i = 0; i < unit->ntags && !wildcard; i++)
             if (!is_dimension(k->c, unit->tags[i]))
                 add_name(k, &cap, unit->tags[i], TSM_DATA_TAG);
@@ -151,6 +152,13 @@ static int expand_fields(struct tsm_shaper *k)
     return TSM_OK;
 }
 
+/* How many columns behind its own a field has because it is top() or bottom() of tags. */
+static size_t tags_of_top(const struct tsm_shaper *k, const struct tsm_expr *e)
+{
+    enum tsm_function fn = e->kind == TSM_EXPR_CALL ? tsm_function_find(e->u.call.name) : TSM_FUNCTIONS;
+    return (fn == TSM_FN_TOP || fn == TSM_FN_BOTTOM) && !k->c->stmt->target ? e->u.call.nargs - 2 : 0;
+}
+
 /* The tags of a top() or bottom() that stands on its own get columns, too, unless it is written somewhere. */
 static void add_top_columns(struct tsm_shaper *k)
 {
@@ -161,11 +169,8 @@ static void add_top_columns(struct tsm_shaper *k)
     for (size_t i = 0; i < n; i++) {
         const struct tsm_expr *e = all[i].expr;
         add_field(k, all[i].expr, all[i].alias);
-        enum tsm_function fn = e->kind == TSM_EXPR_CALL ? tsm_function_find(e->u.call.name) : TSM_FUNCTIONS;
-        if ((fn != TSM_FN_TOP && fn != TSM_FN_BOTTOM) || k->c->stmt->target)
-            continue;
-        for (size_t t = 1; t + 1 < e->u.call.nargs; t++)
-            add_field(k, e->u.call.args[t], (struct tsm_str){0});
+        for (size_t t = 0; t < tags_of_top(k, e); t++)
+            add_field(k, e->u.call.args[t + 1], (struct tsm_str){0});
     }
     tsm_free(all);
 }
@@ -263,6 +268,15 @@ static size_t input_of(void *ctx, const struct tsm_expr *e, enum tsm_vec_type *t
     return 0;
 }
 
+/* Functions take tags of a subquery as strings. */
+static bool reads_subquery(const struct tsm_plan *p)
+{
+    for (size_t i = 0; i < p->nunits; i++)
+        if (p->units[i].level)
+            return true;
+    return false;
+}
+
 static int register_inputs(struct tsm_shaper *k)
 {
     struct tsm_shape *s = k->s;
@@ -279,7 +293,7 @@ static int register_inputs(struct tsm_shaper *k)
             s->aux[i].index = tsm_plan_field(k->p, s->aux[i].name, s->aux[i].type);
     }
     for (size_t i = 0; i < s->ncalls; i++)
-        if (tsm_shape_is_field(s->calls[i].arg))
+        if (tsm_shape_is_field(s->calls[i].arg) || (s->calls[i].arg == TSM_DATA_TAG && reads_subquery(k->p)))
             s->calls[i].index = tsm_plan_field(k->p, s->calls[i].field, s->calls[i].arg);
     s->selector = s->ncalls == 1 && tsm_function_selects(s->calls[0].outer);
     return TSM_OK;
@@ -347,7 +361,7 @@ static void name_columns(struct tsm_shaper *k)
     tsm_free(set);
 }
 
-static void make_columns(struct tsm_shaper *k)
+static int make_columns(struct tsm_shaper *k)
 {
     struct tsm_shape *s = k->s;
     s->ncolumns = k->n + 1;
@@ -359,6 +373,12 @@ static void make_columns(struct tsm_shaper *k)
         struct tsm_out_column *col = &s->columns[i + 1];
         const struct tsm_expr *e = tsm_expr_bare(k->fields[i].expr);
         col->input = SIZE_MAX;
+        col->name = tsm_field_name(k->a, &k->fields[i]);
+        int code = tsm_shape_check_type(k, k->fields[i].expr, &col->data);
+        if (code)
+            return code;
+        for (size_t t = 0; t < tags_of_top(k, e); t++)
+            s->columns[i + 2 + t].extra = true;
         if (e->kind == TSM_EXPR_VAR || (e->kind == TSM_EXPR_CALL && !tsm_expr_is_math(e))) {
             col->input = input_of(k, e, &col->type);
             if (e->kind == TSM_EXPR_VAR)
@@ -370,6 +390,7 @@ static void make_columns(struct tsm_shaper *k)
     }
     for (size_t i = 0; i < s->ncolumns; i++)
         s->columns[i].head = s->heads[i];
+    return TSM_OK;
 }
 
 static void *into_arena(struct tsm_arena *a, void *items, size_t n, size_t size)
@@ -404,7 +425,7 @@ int tsm_shape_make(struct tsm_shape *s, struct tsm_plan *p, const struct tsm_com
         code = register_inputs(&k);
     if (!code) {
         add_top_dimensions(&k);
-        make_columns(&k);
+        code = make_columns(&k);
     }
     s->aux = into_arena(k.a, s->aux, s->naux, sizeof *s->aux);
     s->calls = into_arena(k.a, s->calls, s->ncalls, sizeof *s->calls);

@@ -48,6 +48,9 @@ struct tsm_call {
 
 struct tsm_out_column {
     struct tsm_column_head head;
+    struct tsm_str name;     /* by which a query around this one finds it: the head's, before it was made unique */
+    enum tsm_data_type data; /* what influxql says that it is */
+    bool extra;              /* a tag that top() or bottom() names */
     enum tsm_vec_type type;
     size_t input;                      /* SIZE_MAX: see program */
     const struct tsm_program *program; /* arithmetic, or NULL */
