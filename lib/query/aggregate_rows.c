@@ -159,25 +159,17 @@ static int set_aux(struct tsm_agg_rows *k, const struct tsm_agg_origin *o, struc
 }
 
 /* The points of one call in several groups, in the order in which influxd's iterator gives them. */
-struct sequence {
+struct tsm_agg_sequence {
     struct tsm_agg_result all;
     uint32_t *group; /* per point */
     size_t at;       /* where the next run of points of one group begins */
     struct tsm_agg_result run;
 };
 
-struct feed { /* a call's rows, one ahead */
-    struct tsm_fill_stream stream;
-    struct tsm_fill_row row;
-    bool more;
-    uint32_t group;            /* of the row */
-    struct sequence *sequence; /* NULL: there is one group */
-};
-
-static void next_row(struct tsm_agg_rows *k, size_t call, struct feed *f)
+static void next_row(struct tsm_agg_rows *k, size_t call, struct tsm_agg_feed *f)
 {
     f->more = tsm_fill_next(&f->stream, &f->row);
-    struct sequence *s = f->sequence;
+    struct tsm_agg_sequence *s = f->sequence;
     while (s && !f->more && s->at < s->all.n) {
         size_t from = s->at, to = from + 1;
         while (to < s->all.n && s->group[to] == s->group[from])
@@ -193,16 +185,17 @@ static void next_row(struct tsm_agg_rows *k, size_t call, struct feed *f)
 }
 
 /* Whether the row of x comes before that of y: by group, then by time. */
-static bool comes_before(const struct tsm_agg_rows *k, const struct feed *x, const struct feed *y)
+static bool comes_before(const struct tsm_agg_rows *k, const struct tsm_agg_feed *x,
+                         const struct tsm_agg_feed *y)
 {
     if (k->r->c->descending)
         return x->group != y->group ? x->group > y->group : x->row.t > y->row.t;
     return x->group != y->group ? x->group < y->group : x->row.t < y->row.t;
 }
 
-static const struct feed *first_feed(const struct tsm_agg_rows *k, const struct feed *feeds)
+static const struct tsm_agg_feed *first_feed(const struct tsm_agg_rows *k, const struct tsm_agg_feed *feeds)
 {
-    const struct feed *first = NULL;
+    const struct tsm_agg_feed *first = NULL;
     for (size_t c = 0; c < k->r->shape->ncalls; c++)
         if (feeds[c].more && (!first || comes_before(k, &feeds[c], first)))
             first = &feeds[c];
@@ -210,7 +203,8 @@ static const struct feed *first_feed(const struct tsm_agg_rows *k, const struct 
 }
 
 /* The row of the next time among all calls goes to the batch. */
-static int join_row(struct tsm_agg_rows *k, struct feed *feeds, const struct feed *first, struct tsm_err *err)
+static int join_row(struct tsm_agg_rows *k, struct tsm_agg_feed *feeds, const struct tsm_agg_feed *first,
+                    struct tsm_err *err)
 {
     const struct tsm_shape *s = k->r->shape;
     int64_t t = first->row.t;
@@ -306,18 +300,18 @@ static int give_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, st
                       struct tsm_err *err)
 {
     size_t ncalls = k->r->shape->ncalls;
-    struct feed few[8], *feeds = ncalls > 8 ? tsm_calloc(ncalls, sizeof *feeds) : few;
+    struct tsm_agg_feed few[8], *feeds = ncalls > 8 ? tsm_calloc(ncalls, sizeof *feeds) : few;
     for (size_t c = 0; c < ncalls; c++)
         heed_ends(k, c, &results->results[c]);
     heed_gaps(k, &results->results[0]);
     clear_cells(k);
     for (size_t c = 0; c < ncalls; c++) {
-        feeds[c] = (struct feed){0};
+        feeds[c] = (struct tsm_agg_feed){0};
         tsm_fill_begin(&feeds[c].stream, k->r, &k->agg.calls[c], &results->results[c]);
         next_row(k, c, &feeds[c]);
     }
     int code = TSM_OK;
-    const struct feed *first;
+    const struct tsm_agg_feed *first;
     k->begun = false;
     k->current = number_of(k, g);
     while (!code && (first = first_feed(k, feeds))) {
@@ -332,6 +326,44 @@ static int give_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, st
     k->begun = false;
     if (feeds != few)
         tsm_free(feeds);
+    return code;
+}
+
+/* ---- a group, piece by piece -------------------------------------------------------------------------- */
+
+void tsm_agg_rows_begin(struct tsm_agg_rows *k, const struct tsm_plan_group *g,
+                        const struct tsm_agg_call *call, const struct tsm_agg_result *points,
+                        struct tsm_agg_feed *feed)
+{
+    *feed = (struct tsm_agg_feed){0};
+    clear_cells(k);
+    k->begun = false;
+    k->current = number_of(k, g);
+    tsm_fill_begin(&feed->stream, k->r, call, points);
+}
+
+int tsm_agg_rows_piece(struct tsm_agg_rows *k, const struct tsm_plan_group *g, struct tsm_agg_feed *feed,
+                       struct tsm_err *err)
+{
+    int code = TSM_OK;
+    feed->stream.at = 0;
+    feed->more = tsm_fill_next(&feed->stream, &feed->row);
+    while (!code && feed->more) {
+        code = join_row(k, feed, feed, err);
+        if (!code && k->n == OUT_ROWS)
+            code = flush(k, g, err);
+    }
+    if (!code)
+        code = flush(k, g, err);
+    uint64_t limit = feed->stream.limit; /* the stream is done for good only then */
+    feed->stream.done = limit && feed->stream.given >= feed->stream.offset + limit;
+    return code;
+}
+
+int tsm_agg_rows_end(struct tsm_agg_rows *k, struct tsm_err *err)
+{
+    int code = k->begun && !k->r->level ? k->r->sink->series_end(k->r->sink, err) : TSM_OK;
+    k->begun = false;
     return code;
 }
 
@@ -354,7 +386,7 @@ static int compare_places(const void *x, const void *y)
 
 /* Interval by interval, in each group by group; transforms of a field as it is give points at its times. */
 static void make_sequence(const struct tsm_agg_rows *k, size_t call, const struct tsm_agg_group *results,
-                          size_t n, struct sequence *s)
+                          size_t n, struct tsm_agg_sequence *s)
 {
     const struct tsm_compiled *c = k->r->c;
     bool raw = k->agg.calls[call].fn == TSM_FN_RAW, origins = false, sorted = true;
@@ -393,12 +425,12 @@ static void make_sequence(const struct tsm_agg_rows *k, size_t call, const struc
 }
 
 static int give_sequences(struct tsm_agg_rows *k, const struct tsm_plan_group *const *groups,
-                          struct feed *feeds, const uint32_t *numbers, struct tsm_err *err)
+                          struct tsm_agg_feed *feeds, const uint32_t *numbers, struct tsm_err *err)
 {
     int code = TSM_OK;
     bool any = false;
     uint32_t group = 0;
-    const struct feed *first;
+    const struct tsm_agg_feed *first;
     while (!code && (first = first_feed(k, feeds))) {
         if (!any || first->group != group)
             clear_cells(k);
@@ -416,8 +448,8 @@ static int give_interleaved(struct tsm_agg_rows *k, const struct tsm_plan_group 
                             const struct tsm_agg_group *results, size_t n, struct tsm_err *err)
 {
     size_t ncalls = k->r->shape->ncalls;
-    struct feed *feeds = tsm_calloc(ncalls, sizeof *feeds);
-    struct sequence *sequences = tsm_calloc(ncalls, sizeof *sequences);
+    struct tsm_agg_feed *feeds = tsm_calloc(ncalls, sizeof *feeds);
+    struct tsm_agg_sequence *sequences = tsm_calloc(ncalls, sizeof *sequences);
     uint32_t *numbers = tsm_realloc_array(NULL, n, sizeof *numbers);
     for (size_t g = 0; g < n; g++)
         numbers[g] = number_of(k, groups[g]);

@@ -5,6 +5,7 @@
 #define TSM_QUERY_AGGREGATE_ROWS_H
 
 #include "query/aggregate.h"
+#include "query/fill.h"
 
 struct tsm_agg_cell { /* what a column shows until something else is set: the map of influxd's scanner */
     union tsm_num v;
@@ -48,6 +49,23 @@ void tsm_agg_rows_release(struct tsm_agg_rows *k);
  */
 int tsm_agg_rows_give(struct tsm_agg_rows *k, const struct tsm_plan_group *const *groups,
                       struct tsm_agg_group *results, size_t n, struct tsm_err *err);
+
+struct tsm_agg_feed { /* a call's rows, one ahead */
+    struct tsm_fill_stream stream;
+    struct tsm_fill_row row;
+    bool more;
+    uint32_t group;                    /* of the row */
+    struct tsm_agg_sequence *sequence; /* NULL: there is one group */
+};
+
+/* A group whose only call gives points, which are not filled in, piece by piece: begin, any number of pieces, end. A piece gives
+ * all that is in points, which the caller then empties; feed->stream.done: no more is asked for. */
+void tsm_agg_rows_begin(struct tsm_agg_rows *k, const struct tsm_plan_group *g,
+                        const struct tsm_agg_call *call, const struct tsm_agg_result *points,
+                        struct tsm_agg_feed *feed);
+int tsm_agg_rows_piece(struct tsm_agg_rows *k, const struct tsm_plan_group *g, struct tsm_agg_feed *feed,
+                       struct tsm_err *err);
+int tsm_agg_rows_end(struct tsm_agg_rows *k, struct tsm_err *err);
 
 /* A copy of a text that lives until the next groups have been given. */
 const struct tsm_str *tsm_agg_rows_text(struct tsm_agg_rows *k, struct tsm_str s);

@@ -250,40 +250,28 @@ static int run_call(struct waves *k, uint32_t group, size_t call, struct tsm_agg
 /* A group whose values go through a transform as they are, when there is not the memory for all of them: one slice of time
  * after the other. The points of several series at one time may come in another order at the border of a slice. */
 struct sliced {
-    struct aggregate *k;
+    struct waves *k;
     uint32_t group;
     struct tsm_agg agg; /* with the only call, for a slice */
     struct tsm_agg_call call;
     struct tsm_agg_reducer reducer;
     struct tsm_agg_result out;
     struct tsm_agg_chain *chain;
-    struct feed feed;
+    struct tsm_agg_feed feed;
 };
 
-static bool can_slice(const struct aggregate *k)
+static bool can_slice(const struct waves *k)
 {
-    const struct tsm_agg_call *c = &k->agg.calls[0];
-    return k->r->shape->ncalls == 1 && c->fn == TSM_FN_RAW && c->method == TSM_AGG_VALUES && !c->visible;
+    const struct tsm_agg_call *c = &k->rows.agg.calls[0];
+    return !k->closes && k->r->shape->ncalls == 1 && c->fn == TSM_FN_RAW && c->method == TSM_AGG_VALUES &&
+           !c->visible;
 }
 
 /* The rows of the points that have come out so far. */
 static int give_slice(struct sliced *s, struct tsm_err *err)
 {
-    struct aggregate *k = s->k;
-    const struct tsm_plan_group *g = &k->r->plan->groups[s->group];
-    int code = TSM_OK;
-    s->feed.stream.at = 0;
-    s->feed.more = tsm_fill_next(&s->feed.stream, &s->feed.row);
-    while (!code && s->feed.more) {
-        code = join_row(k, &s->feed, err);
-        if (!code && k->n == OUT_ROWS)
-            code = flush(k, g, err);
-    }
-    if (!code)
-        code = flush(k, g, err);
+    int code = tsm_agg_rows_piece(&s->k->rows, &s->k->r->plan->groups[s->group], &s->feed, err);
     s->out.n = 0;
-    uint64_t limit = s->feed.stream.limit; /* the stream is done for good only then */
-    s->feed.stream.done = limit && s->feed.stream.given >= s->feed.stream.offset + limit;
     return code;
 }
 
@@ -327,9 +315,9 @@ static int run_slices(struct sliced *s, int64_t tmin, int64_t tmax, struct tsm_e
     return TSM_OK;
 }
 
-static int run_sliced_group(struct aggregate *k, uint32_t group, struct tsm_err *err)
+static int run_sliced_group(struct waves *k, uint32_t group, struct tsm_err *err)
 {
-    struct sliced s = {.k = k, .group = group, .agg = k->agg, .call = k->agg.calls[0]};
+    struct sliced s = {.k = k, .group = group, .agg = k->rows.agg, .call = k->rows.agg.calls[0]};
     struct tsm_agg_wave w = {.a = &s.agg};
     int64_t tmin, tmax;
     int code = TSM_OK;
@@ -337,10 +325,7 @@ static int run_sliced_group(struct aggregate *k, uint32_t group, struct tsm_err 
     s.reducer = (struct tsm_agg_reducer){
         .w = &w, .c = &s.call, .out = &s.out, .descending = k->r->c->descending};
     s.out.broken_at = SIZE_MAX;
-    for (size_t i = 0; i < ninputs(k); i++)
-        k->cells[i] = (struct cell){0};
-    k->begun = false;
-    tsm_fill_begin(&s.feed.stream, k->r, &s.call, &s.out);
+    tsm_agg_rows_begin(&k->rows, &k->r->plan->groups[group], &s.call, &s.out, &s.feed);
     s.chain = tsm_agg_chain_new(&s.reducer, NULL, NULL);
     tsm_agg_add_group(&w, group, 0);
     if (tsm_agg_range(&w, 0, &tmin, &tmax))
@@ -350,9 +335,8 @@ static int run_sliced_group(struct aggregate *k, uint32_t group, struct tsm_err 
         code = tsm_agg_chain_end(s.chain, err);
     if (!code && !s.feed.stream.done)
         code = give_slice(&s, err);
-    if (!code && k->begun)
-        code = k->r->sink->series_end(k->r->sink, err);
-    k->begun = false;
+    if (!code)
+        code = tsm_agg_rows_end(&k->rows, err);
     tsm_agg_chain_free(s.chain);
     tsm_agg_result_release(&s.out);
     tsm_agg_wave_release(&w);
