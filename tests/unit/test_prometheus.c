@@ -139,7 +139,8 @@ static void answers(void **state)
     struct tsm_sink *s = tsm_prometheus_answer_sink(a);
     struct tsm_tag tags[] = {{TSM_STR("a"), TSM_STR("1")}, {TSM_STR("b"), TSM_STR("")}};
     struct tsm_column_head columns[] = {{TSM_STR("time"), TSM_ROLE_TIME}, {TSM_STR("value"), TSM_ROLE_FIELD}};
-    struct tsm_series_head head = {TSM_STR("m"), tags, 2, columns, 2, false};
+    struct tsm_series_head head = {
+        .name = TSM_STR("m"), .tags = tags, .ntags = 2, .columns = columns, .ncolumns = 2};
     int64_t t[] = {1000000, 2999999, -1};
     double v[] = {0.5, 1, 2};
     uint8_t nulls[] = {0, 1, 0};
