@@ -142,6 +142,7 @@ size_t tsm_agg_estimate(const struct tsm_agg *a, uint32_t group);
 int tsm_agg_load(struct tsm_agg_wave *w, struct tsm_err *err);
 /* Joins the points of the series in each shard, and finds the order of the shards. */
 int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err);
+bool tsm_agg_together(const struct tsm_agg *a); /* whether all groups of an answer should be in one wave */
 void tsm_agg_wave_release(struct tsm_agg_wave *w);
 
 /* The part of a call's list that belongs to series i of member m. */

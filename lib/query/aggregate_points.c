@@ -286,6 +286,20 @@ static int compare_members(const void *x, const void *y, void *ctx)
     return a < b ? -1 : a > b;
 }
 
+/* Whether it can be seen that influxd merges the series of all groups of an answer together. */
+bool tsm_agg_together(const struct tsm_agg *a)
+{
+    const struct tsm_plan *p = a->r->plan;
+    bool ordered = false, several = false;
+    for (size_t c = 0; c < a->ncalls; c++)
+        ordered = ordered || (a->calls[c].method == TSM_AGG_FOLD &&
+                              tsm_function_needs_order(a->calls[c].fn, a->calls[c].type, false));
+    for (size_t u = 0; u < p->nunits && !several; u++)
+        for (size_t s = 0; s < p->units[u].nsets && !several; s++)
+            several = p->units[u].sets[s].to - p->units[u].sets[s].from > 1;
+    return (p->grouped && a->r->shape->naux) || (p->outer && ordered && several);
+}
+
 static void find_families(struct tsm_agg_wave *w)
 {
     size_t n = w->nmembers;
@@ -293,7 +307,7 @@ static void find_families(struct tsm_agg_wave *w)
     w->families = tsm_calloc(n + 1, sizeof *w->families);
     for (size_t i = 0; i < n; i++)
         w->family_members[i] = i;
-    bool together = w->a->r->plan->grouped && w->a->r->shape->naux;
+    bool together = tsm_agg_together(w->a);
     if (together)
         qsort_r(w->family_members, n, sizeof *w->family_members, compare_members, w);
     for (size_t i = 0; i < n; i++) {
@@ -387,10 +401,11 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
         struct tsm_agg_level *to = &w->levels[member * w->a->ncalls + c];
         if (!joins(w, c))
             continue;
-        if (f->n > 1)
+        if (f->n > 1 && w->a->calls[c].method == TSM_AGG_FOLD)
             join_family(w, f, c);
         else if (w->a->calls[c].method == TSM_AGG_ENDS)
-            join_ends(w, &w->members[member], c, to);
+            for (size_t i = 0; i < f->n; i++)
+                join_ends(w, &w->members[f->members[i]], c, &w->levels[f->members[i] * w->a->ncalls + c]);
         else
             join_series(w, &w->members[member], c, &order, to);
         code = tsm_control_check(w->a->r->plan->control, 0, err); /* what ended early is in no order */
@@ -699,27 +714,35 @@ static void reduce_dense(struct tsm_agg_reducer *k)
     tsm_free(acc);
 }
 
-/* The rows of a subquery are one series, and its points are joined once. */
-static void reduce_subquery(struct tsm_agg_reducer *k)
+/* The rows of subqueries are one series for each source; their points are joined once. */
+static void reduce_subqueries(struct tsm_agg_reducer *k)
 {
     const struct tsm_agg_call *c = k->c;
-    struct tsm_agg_part part = tsm_agg_part(k->w, &k->w->members[k->from], 0, k->call);
-    for (uint32_t i = 0; i < part.n; i++) {
-        struct tsm_partial p = part.p[i], acc;
-        tsm_fold_finish(c->fn, c->type, &p);
-        tsm_join_begin(c->fn, &acc);
-        tsm_join(c->fn, c->type, &acc, &p, true);
-        tsm_join_end(c->fn, &acc);
-        struct tsm_agg_origin o = {k->w->members[k->from].unit, 0, p.x.t, i};
-        tsm_agg_add_result(k, c->own_time ? p.x.t : tsm_agg_shown_time(k, part.t[i]),
-                           tsm_fold_value(c->fn, c->type, &acc), c->visible ? &o : NULL);
+    const struct tsm_agg_member *m = &k->w->members[k->from];
+    struct tsm_agg_level *sources = tsm_calloc(m->n, sizeof *sources);
+    size_t n = 0;
+    for (uint32_t s = 0; s < m->n; s++) {
+        struct tsm_agg_part part = tsm_agg_part(k->w, m, s, k->call);
+        for (uint32_t i = 0; i < part.n; i++) {
+            struct tsm_partial p = part.p[i];
+            tsm_fold_finish(c->fn, c->type, &p);
+            struct tsm_agg_origin o = {m->unit, s, p.x.t, i};
+            level_add(&sources[n], part.t[i], &p, c->visible ? &o : NULL);
+        }
+        n += part.n > 0; /* influxd leaves out those that have nothing */
     }
+    struct tsm_agg_level all = join_levels(k, sources, n);
+    emit_level(k, &all);
+    level_release(&all);
+    for (size_t i = 0; i < n; i++)
+        level_release(&sources[i]);
+    tsm_free(sources);
 }
 
 void tsm_agg_reduce_points(struct tsm_agg_reducer *k)
 {
     if (k->w->members[k->from].unit->level)
-        reduce_subquery(k);
+        reduce_subqueries(k);
     else if (joins(k->w, k->call))
         reduce_joined(k);
     else

@@ -401,9 +401,10 @@ static void order_values(struct values *g)
 {
     const struct tsm_agg_call *c = g->k->c;
     g->order = tsm_realloc_array(NULL, g->n + 1, sizeof *g->order);
-    if (g->origins[0].unit->level) { /* a subquery has put its rows in order */
-        for (uint32_t row = 0; row < g->n; row++)
-            g->order[row] = (struct tsm_row_ref){0, row};
+    if (g->origins[0].unit->level) {             /* a subquery has put its rows in order */
+        for (uint32_t i = 0; i < g->nparts; i++) /* only one has some */
+            for (uint32_t row = 0; row < g->parts[i].n; row++)
+                g->order[row] = (struct tsm_row_ref){i, row};
     } else if (c->entered) {
         order_entered(g);
     } else if (c->ordered) {

@@ -142,6 +142,39 @@ static void note_own_dimensions(struct tsm_level *l)
             l->own[l->nown++] = p->dimensions[i];
 }
 
+/* A variable of the select list that stands for a field or tag of the level above. */
+static void add_variable(struct tsm_level *l, struct tsm_compiled *c, struct tsm_str name,
+                         enum tsm_data_type type)
+{
+    struct tsm_expr *e = tsm_expr_new(&l->keys, TSM_EXPR_VAR);
+    e->u.var.name = name;
+    e->u.var.type = type;
+    c->fields[c->nfields++] = (struct tsm_select_field){e, {0}};
+}
+
+/* A measurement beside subqueries becomes one: SELECT what is read FROM it. */
+static void compile_measurement(struct tsm_level *l, size_t source, struct tsm_compiled *c)
+{
+    const struct tsm_plan *p = &l->plan;
+    struct tsm_select *s = tsm_arena_calloc(&l->keys, sizeof *s);
+    s->sources = &l->c.stmt->sources[source];
+    s->nsources = 1;
+    s->raw = true;
+    *c = (struct tsm_compiled){.arena = l->c.arena,
+                               .stmt = s,
+                               .time_name = TSM_STR("time"),
+                               .condition = l->c.condition,
+                               .tmin = l->c.tmin,
+                               .tmax = l->c.tmax,
+                               .descending = l->c.descending};
+    c->fields = tsm_arena_calloc(&l->keys, (p->nfields + p->ntags + 1) * sizeof *c->fields);
+    c->subqueries = tsm_arena_calloc(&l->keys, sizeof *c->subqueries);
+    for (size_t i = 0; i < p->nfields; i++)
+        add_variable(l, c, p->fields[i].name, p->fields[i].type);
+    for (size_t i = 0; i < p->ntags; i++)
+        add_variable(l, c, p->tags[i], TSM_DATA_TAG);
+}
+
 static int prepare(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct tsm_level *above,
                    struct tsm_level **out, struct tsm_err *err)
 {
@@ -175,6 +208,14 @@ static int prepare(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct
         code = tsm_shape_make(&l->shape, &l->plan, &l->c, err);
     if (!code)
         note_own_dimensions(l);
+    for (size_t i = 0; i < l->nbelow && l->streams && !code; i++) {
+        struct tsm_compiled measurement;
+        if (l->below[i])
+            continue;
+        compile_measurement(l, i, &measurement);
+        code = prepare(q, &measurement, l, &l->below[i], err);
+        l->below[i]->filtered = true;
+    }
     return code;
 }
 
@@ -382,12 +423,17 @@ static int run_level(struct tsm_level *l, size_t share, struct tsm_err *err);
 static int run_below(struct tsm_level *l, size_t share, struct tsm_level_names *names, tsm_level_take *take,
                      void *ctx, struct tsm_err *err)
 {
+    struct tsm_level_merge *m = l->nbelow > 1 ? tsm_level_merge_new(l, names) : NULL;
     int code = TSM_OK;
     for (size_t i = 0; i < l->nbelow && !code; i++) {
         struct tsm_level *b = l->below[i];
-        b->reader = tsm_level_reader_new(l, b, names, take, ctx);
+        b->reader = m ? tsm_level_reader_new(l, b, names, tsm_level_merge_take, tsm_level_merge_source(m, i))
+                      : tsm_level_reader_new(l, b, names, take, ctx);
         code = run_level(b, share, err);
     }
+    if (m && !code)
+        code = tsm_level_merge_end(m, take, ctx, err);
+    tsm_level_merge_free(m);
     return code;
 }
 

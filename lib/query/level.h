@@ -49,7 +49,8 @@ struct tsm_level {
     struct tsm_run run;
     struct tsm_str *own; /* dimensions that the statement itself names */
     size_t nown;
-    bool streams; /* some source is a subquery */
+    bool streams;  /* some source is a subquery */
+    bool filtered; /* its rows are those that pass the condition of the level above */
 
     struct tsm_level_names out; /* of the rows that it gives: what it and the levels above it group by */
     struct tsm_level_names
@@ -79,6 +80,7 @@ struct tsm_level_batch {
     const struct tsm_vec
         *columns;           /* per field of the reading level's plan, then per tag of it; none is constant */
     const uint32_t *series; /* per row: in the reading level's names */
+    unsigned source;        /* of the reading level */
 };
 
 /* Takes rows of the level below. */
@@ -90,6 +92,14 @@ struct tsm_level_reader *tsm_level_reader_new(struct tsm_level *reads, struct ts
 void tsm_level_reader_free(struct tsm_level_reader *r); /* NULL is allowed */
 int tsm_level_reader_rows(struct tsm_level_reader *r, const struct tsm_cells *cells, size_t n,
                           const uint32_t *series, struct tsm_err *err);
+
+/* Several sources: each gives its rows to take with its own ctx, then all of them come in order. */
+struct tsm_level_merge;
+struct tsm_level_merge *tsm_level_merge_new(struct tsm_level *l, struct tsm_level_names *names);
+void tsm_level_merge_free(struct tsm_level_merge *m); /* NULL is allowed */
+void *tsm_level_merge_source(struct tsm_level_merge *m, size_t i);
+int tsm_level_merge_take(void *ctx, const struct tsm_level_batch *b, struct tsm_err *err);
+int tsm_level_merge_end(struct tsm_level_merge *m, tsm_level_take *take, void *ctx, struct tsm_err *err);
 
 /* ---- running a level that reads others; feed gives all rows to take ---- */
 

@@ -17,12 +17,14 @@ struct group {
     const struct tsm_level_aggregate *k;
     uint32_t series; /* in the level's names */
     struct tsm_plan_group head;
-    struct tsm_agg_task task;
+    struct tsm_agg_task *tasks; /* per source: of points; values of all sources are in the first */
+    struct beside {
+        void **values; /* per aux: what stands beside the points of the one call, in their order */
+        uint8_t **nulls;
+        size_t cap;
+    } * beside; /* per source */
     int64_t last_t;
     bool any;
-    void **aux; /* per aux: what stands beside the points of the one call, in their order */
-    uint8_t **aux_nulls;
-    size_t aux_cap;
 };
 
 struct tsm_level_aggregate {
@@ -51,31 +53,40 @@ static struct group *new_group(struct tsm_level_aggregate *k, uint32_t series)
     g->head.tags = tsm_calloc(l->in.ndims + 1, sizeof *g->head.tags);
     for (size_t i = 0; i < l->in.ndims; i++)
         g->head.tags[i] = (struct tsm_tag){l->in.dims[i], s->values[i]};
-    g->task.lists = tsm_calloc(ncalls, sizeof *g->task.lists);
-    g->task.ends = tsm_calloc(ncalls, sizeof *g->task.ends);
-    g->task.dense = tsm_calloc(ncalls, sizeof *g->task.dense);
-    g->aux = tsm_calloc(l->shape.naux + 1, sizeof *g->aux);
-    g->aux_nulls = tsm_calloc(l->shape.naux + 1, sizeof *g->aux_nulls);
+    g->tasks = tsm_calloc(l->nbelow, sizeof *g->tasks);
+    g->beside = tsm_calloc(l->nbelow, sizeof *g->beside);
+    for (size_t i = 0; i < l->nbelow; i++) {
+        g->tasks[i].lists = tsm_calloc(ncalls, sizeof *g->tasks[i].lists);
+        g->tasks[i].ends = tsm_calloc(ncalls, sizeof *g->tasks[i].ends);
+        g->tasks[i].dense = tsm_calloc(ncalls, sizeof *g->tasks[i].dense);
+        g->beside[i].values = tsm_calloc(l->shape.naux + 1, sizeof *g->beside[i].values);
+        g->beside[i].nulls = tsm_calloc(l->shape.naux + 1, sizeof *g->beside[i].nulls);
+    }
     return g;
 }
 
 static void group_free(struct tsm_level_aggregate *k, struct group *g)
 {
-    for (size_t c = 0; c < k->l->shape.ncalls; c++) {
-        tsm_free(g->task.lists[c].t);
-        tsm_free(g->task.lists[c].p);
-        tsm_free(g->task.lists[c].v);
+    for (size_t i = 0; i < k->l->nbelow; i++) {
+        struct tsm_agg_task *task = &g->tasks[i];
+        for (size_t c = 0; c < k->l->shape.ncalls; c++) {
+            tsm_free(task->lists[c].t);
+            tsm_free(task->lists[c].p);
+            tsm_free(task->lists[c].v);
+        }
+        for (size_t a = 0; a < k->l->shape.naux; a++) {
+            tsm_free(g->beside[i].values[a]);
+            tsm_free(g->beside[i].nulls[a]);
+        }
+        tsm_free(g->beside[i].values);
+        tsm_free(g->beside[i].nulls);
+        tsm_free(task->lists);
+        tsm_free(task->ends);
+        tsm_free(task->dense);
+        tsm_arena_release(&task->text);
     }
-    for (size_t a = 0; a < k->l->shape.naux; a++) {
-        tsm_free(g->aux[a]);
-        tsm_free(g->aux_nulls[a]);
-    }
-    tsm_free(g->aux);
-    tsm_free(g->aux_nulls);
-    tsm_free(g->task.lists);
-    tsm_free(g->task.ends);
-    tsm_free(g->task.dense);
-    tsm_arena_release(&g->task.text);
+    tsm_free(g->beside);
+    tsm_free(g->tasks);
     tsm_free(g->head.tags);
     tsm_free(g);
 }
@@ -149,13 +160,15 @@ static int compare_groups(const void *x, const void *y, void *ctx)
 static int reduce_group(struct tsm_level_aggregate *k, struct group *g, struct tsm_agg_group *out,
                         struct tsm_err *err)
 {
-    struct tsm_agg_member member = {.unit = &g->unit, .n = 1};
-    struct tsm_agg_wave w = {.a = &k->rows.agg, .members = &member, .nmembers = 1, .nseries = 1, .per = 1};
-    w.tasks = &g->task;
-    w.ntasks = 1;
+    size_t n = k->l->nbelow;
+    struct tsm_agg_member member = {.unit = &g->unit, .n = (uint32_t)n};
+    struct tsm_agg_wave w = {.a = &k->rows.agg, .members = &member, .nmembers = 1, .nseries = n, .per = 1};
+    w.tasks = g->tasks;
+    w.ntasks = n;
     w.nwindows = 1;
-    for (size_t c = 0; c < k->l->shape.ncalls; c++)
-        g->task.ends[c] = g->task.lists[c].n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < k->l->shape.ncalls; c++)
+            g->tasks[i].ends[c] = g->tasks[i].lists[c].n;
     return tsm_agg_reduce(&w, 0, 1, out, err);
 }
 
@@ -189,33 +202,33 @@ int tsm_level_aggregate_end(struct tsm_level_aggregate *k, struct tsm_err *err)
 
 /* ---- what stands beside points ----------------------------------------------------------------- */
 
-static void keep_aux(struct tsm_level_aggregate *k, struct group *g, const struct tsm_level_batch *b,
-                     size_t row, size_t at)
+static void keep_aux(struct tsm_level_aggregate *k, struct beside *to, struct tsm_arena *text,
+                     const struct tsm_level_batch *b, size_t row, size_t at)
 {
     const struct tsm_shape *s = &k->l->shape;
-    if (at >= g->aux_cap) {
-        size_t cap = g->aux_cap ? 2 * g->aux_cap : 8;
+    if (at >= to->cap) {
+        size_t cap = to->cap ? 2 * to->cap : 8;
         for (size_t a = 0; a < s->naux; a++) {
-            g->aux[a] = tsm_realloc_array(g->aux[a], cap, sizeof(struct tsm_str));
-            g->aux_nulls[a] = tsm_realloc(g->aux_nulls[a], cap);
+            to->values[a] = tsm_realloc_array(to->values[a], cap, sizeof(struct tsm_str));
+            to->nulls[a] = tsm_realloc(to->nulls[a], cap);
         }
-        k->bytes += (cap - g->aux_cap) * s->naux * (sizeof(struct tsm_str) + 1);
-        g->aux_cap = cap;
+        k->bytes += (cap - to->cap) * s->naux * (sizeof(struct tsm_str) + 1);
+        to->cap = cap;
     }
     for (size_t a = 0; a < s->naux; a++) {
         const struct tsm_aux *aux = &s->aux[a];
-        g->aux_nulls[a][at] = 1;
+        to->nulls[a][at] = 1;
         if (aux->index == SIZE_MAX)
             continue;
         const struct tsm_vec *v =
             &b->columns[aux->type == TSM_DATA_TAG ? k->l->plan.nfields + aux->index : aux->index];
         if (v->type == TSM_VEC_NIL || (v->nulls && v->nulls[row]))
             continue;
-        g->aux_nulls[a][at] = 0;
+        to->nulls[a][at] = 0;
         if (v->type == TSM_VEC_STRING)
-            ((struct tsm_str *)g->aux[a])[at] = tsm_arena_str(&g->task.text, v->v.s[row]);
+            ((struct tsm_str *)to->values[a])[at] = tsm_arena_str(text, v->v.s[row]);
         else
-            ((union tsm_num *)g->aux[a])[at].u = v->type == TSM_VEC_BOOLEAN ? v->v.b[row] : v->v.u[row];
+            ((union tsm_num *)to->values[a])[at].u = v->type == TSM_VEC_BOOLEAN ? v->v.b[row] : v->v.u[row];
     }
 }
 
@@ -223,12 +236,13 @@ bool tsm_level_aux(const struct tsm_agg_origin *o, size_t i, union tsm_num *v)
 {
     const struct group *g = (const struct group *)o->unit;
     const struct tsm_aux *aux = &g->k->l->shape.aux[i];
-    if (o->row >= g->aux_cap || g->aux_nulls[i][o->row])
+    const struct beside *b = &g->beside[o->series];
+    if (o->row >= b->cap || b->nulls[i][o->row])
         return false;
     if (aux->vec == TSM_VEC_STRING)
-        v->s = &((const struct tsm_str *)g->aux[i])[o->row];
+        v->s = &((const struct tsm_str *)b->values[i])[o->row];
     else
-        *v = ((const union tsm_num *)g->aux[i])[o->row];
+        *v = ((const union tsm_num *)b->values[i])[o->row];
     return true;
 }
 
@@ -294,21 +308,22 @@ static void fold_rows(struct tsm_level_aggregate *k, struct group *g, size_t cal
     const struct tsm_agg_call *c = &k->rows.agg.calls[call];
     const struct tsm_vec *v = &b->columns[c->field];
     tsm_fold_add *add = tsm_fold_adder(c->fn, c->type);
+    struct tsm_agg_task *task = &g->tasks[b->source];
     bool beside = c->visible && k->l->shape.naux;
     for (size_t i = from; i < to; i++) {
         if (v->nulls && v->nulls[i])
             continue;
         bool fresh;
-        struct tsm_partial *p = point_of(k, &g->task.lists[call], tsm_window_at(&k->l->c, b->t[i]).start,
+        struct tsm_partial *p = point_of(k, &task->lists[call], tsm_window_at(&k->l->c, b->t[i]).start,
                                          &fresh);
         if (!is_selector(c->fn)) {
-            add(p, &b->t[i], value_at(v, i), 1, fresh, false, &g->task.text);
+            add(p, &b->t[i], value_at(v, i), 1, fresh, false, &task->text);
             continue;
         }
         struct tsm_partial one = {.v.u = 0};
-        add(&one, &b->t[i], value_at(v, i), 1, true, false, &g->task.text);
+        add(&one, &b->t[i], value_at(v, i), 1, true, false, &task->text);
         if (tsm_join(c->fn, c->type, p, &one, fresh) && beside)
-            keep_aux(k, g, b, i, g->task.lists[call].n - 1);
+            keep_aux(k, &g->beside[b->source], &task->text, b, i, task->lists[call].n - 1);
     }
 }
 
@@ -328,13 +343,14 @@ static void fold_run(struct tsm_level_aggregate *k, struct group *g, size_t call
 {
     const struct tsm_agg_call *c = &k->rows.agg.calls[call];
     const struct tsm_vec *v = &b->columns[c->field];
+    struct tsm_agg_task *task = &g->tasks[b->source];
     tsm_fold_add *add = tsm_fold_adder(c->fn, c->type);
     for (size_t i = from, end; i < to; i = end) {
         struct tsm_window w = tsm_window_at(&k->l->c, b->t[i]);
         end = run_end(b->t, i, to, w.end);
         bool fresh;
-        struct tsm_partial *p = point_of(k, &g->task.lists[call], w.start, &fresh);
-        add(p, b->t + i, value_at(v, i), end - i, fresh, false, &g->task.text);
+        struct tsm_partial *p = point_of(k, &task->lists[call], w.start, &fresh);
+        add(p, b->t + i, value_at(v, i), end - i, fresh, false, &task->text);
     }
 }
 
@@ -343,16 +359,17 @@ static void keep_values(struct tsm_level_aggregate *k, struct group *g, size_t c
 {
     const struct tsm_agg_call *c = &k->rows.agg.calls[call];
     const struct tsm_vec *v = &b->columns[c->field];
-    struct tsm_agg_list *l = &g->task.lists[call];
+    struct tsm_agg_task *task = &g->tasks[0];
+    struct tsm_agg_list *l = &task->lists[call];
     bool beside = c->visible && k->l->shape.naux;
     reserve(k, l, true, to - from);
     for (size_t i = from; i < to; i++) {
         if (v->nulls && v->nulls[i])
             continue;
         if (beside)
-            keep_aux(k, g, b, i, l->n);
+            keep_aux(k, &g->beside[0], &task->text, b, i, l->n);
         l->t[l->n] = b->t[i];
-        l->v[l->n++] = num_at(v, i, &g->task.text);
+        l->v[l->n++] = num_at(v, i, &task->text);
     }
 }
 

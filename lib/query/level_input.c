@@ -101,7 +101,7 @@ struct tsm_level_reader *tsm_level_reader_new(struct tsm_level *reads, struct ts
     for (size_t i = 0; i < p->ntags; i++)
         add_read(r, p->tags[i], TSM_VEC_STRING);
     r->nread = r->ninputs;
-    if (reads->shape.condition)
+    if (reads->shape.condition && !from->filtered)
         r->filter = tsm_program_new(&reads->keys, reads->shape.condition, false, condition_input, r);
     r->vecs = tsm_calloc(r->ninputs + 1, sizeof *r->vecs);
     r->space = tsm_program_space_new();
@@ -304,6 +304,6 @@ int tsm_level_reader_rows(struct tsm_level_reader *r, const struct tsm_cells *ce
         if (count < n)
             n = compact(r, n, count, &t);
     }
-    struct tsm_level_batch b = {n, t, r->vecs, r->series};
+    struct tsm_level_batch b = {n, t, r->vecs, r->series, 0};
     return r->take(r->ctx, &b, err);
 }

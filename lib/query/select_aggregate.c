@@ -18,7 +18,8 @@ struct waves {
     const struct tsm_plan_group **pending_groups;
     size_t npending, cappending, cappending_groups;
     size_t pending_bytes;
-    size_t given; /* groups */
+    size_t given;  /* groups */
+    bool together; /* those of one answer are read in one wave */
 };
 
 /* The dimensions that tell answers apart; NULL: all do. */
@@ -377,7 +378,7 @@ static int run_groups(struct waves *k, struct tsm_err *err)
         while (i + n < total && n < most) {
             uint32_t group = k->order[i + n];
             estimate += tsm_agg_estimate(&k->rows.agg, group);
-            if (n && estimate > w.most / 2 && (!k->r->plan->grouped || k->closes[i + n - 1]))
+            if (n && estimate > w.most / 2 && (!k->together || k->closes[i + n - 1]))
                 break;
             tsm_agg_add_group(&w, group, k->closes ? k->answers[i + n] : (uint32_t)(i + n));
             n++;
@@ -405,6 +406,7 @@ int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
     struct waves k = {.r = r};
     int code = tsm_agg_rows_init(&k.rows, r, err);
     order_groups(&k);
+    k.together = k.closes && (r->plan->grouped || tsm_agg_together(&k.rows.agg));
     if (!code)
         code = run_groups(&k, err);
     drop_pending(&k);
