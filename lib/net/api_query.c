@@ -336,6 +336,7 @@ static void work(struct tsm_request *r)
 void tsm_api_query(struct tsm_request *r)
 {
     TSM_COUNT(r, query_requests, 1);
+    tsm_tracker_count(r, false);
     if (tsm_pool_run(r->server->queries, r, work))
         return;
     tsm_request_busy(r, "request throttled, queue full");

@@ -21,7 +21,10 @@ enum {
 
 /* ---- keys that are known to be valid ------------------------------------------------------------- */
 
-enum { KEY_SLOTS = 1 << 20 };
+enum {
+    KEY_SLOTS = 1 << 20,
+    AHEAD = 8, /* slots are far apart: they are fetched before they are needed */
+};
 
 /*
  * Looking closely at a series key costs more than parsing its line, and clients write the same series again and again: the hashes
@@ -88,6 +91,8 @@ static void check_keys(struct write *w)
     size_t n = 0;
     for (size_t i = 0; i < w->points.n; i++) {
         struct tsm_point *p = &w->points.points[i];
+        if (i + AHEAD < w->points.n)
+            __builtin_prefetch(&cache->slots[p[AHEAD].hash & (KEY_SLOTS - 1)]);
         atomic_ullong *slot = &cache->slots[p->hash & (KEY_SLOTS - 1)];
         if (atomic_load_explicit(slot, memory_order_relaxed) != p->hash) {
             tsm_buf_reset(&key);
@@ -284,6 +289,7 @@ void tsm_write_begin(struct tsm_request *r)
 {
     TSM_COUNT(r, write_requests, 1);
     TSM_COUNT(r, writes_active, 1);
+    tsm_tracker_count(r, true);
 }
 
 void tsm_api_write(struct tsm_request *r)

@@ -90,14 +90,11 @@ void tsm_sanitize(struct tsm_buf *out, struct tsm_str text)
 
 /* ---- pieces -------------------------------------------------------------------------------------- */
 
-static void put_address(struct tsm_buf *out, const struct tsm_request *r)
+void tsm_request_host(struct tsm_buf *out, const struct tsm_request *r)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection,
                                                                    MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const char *forwarded = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "X-Forwarded-For");
     char host[INET6_ADDRSTRLEN] = "";
-    if (forwarded)
-        tsm_buf_printf(out, "%s,", forwarded);
     const struct sockaddr *a = info ? info->client_addr : NULL;
     if (a && a->sa_family == AF_INET)
         (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, host, sizeof host);
@@ -105,6 +102,14 @@ static void put_address(struct tsm_buf *out, const struct tsm_request *r)
         (void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)a)->sin6_addr, host, sizeof host);
     const char *text = strncmp(host, "::ffff:", 7) == 0 ? host + 7 : host;
     tsm_buf_puts(out, *text ? text : "@");
+}
+
+static void put_address(struct tsm_buf *out, const struct tsm_request *r)
+{
+    const char *forwarded = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "X-Forwarded-For");
+    if (forwarded)
+        tsm_buf_printf(out, "%s,", forwarded);
+    tsm_request_host(out, r);
 }
 
 static void put_time(struct tsm_buf *out, int64_t t)
@@ -205,9 +210,8 @@ void tsm_request_log(struct tsm_request *r)
     tsm_buf_str(&b, r->method);
     tsm_buf_byte(&b, ' ');
     put_uri(&b, r);
-    const union MHD_ConnectionInfo *info = NULL;
-    (void)info;
-    tsm_buf_puts(&b, " HTTP/1.1");
+    tsm_buf_byte(&b, ' ');
+    tsm_buf_puts(&b, r->version);
     if (tsm_str_eq(r->method, TSM_STR("POST"))) {
         tsm_buf_byte(&b, ' ');
         put_form(&b, r);

@@ -201,7 +201,7 @@ static void too_large(struct tsm_request *r)
     refuse(r);
 }
 
-void tsm_request_begin(struct tsm_request *r, const char *method)
+void tsm_request_begin(struct tsm_request *r, const char *method, const char *version)
 {
     char allowed[64];
     struct tsm_arena *a = &r->arena;
@@ -209,6 +209,7 @@ void tsm_request_begin(struct tsm_request *r, const char *method)
     r->started = tsm_monotonic();
     r->wall = tsm_now();
     r->method = tsm_arena_str(a, tsm_str_of(method));
+    r->version = tsm_arena_str(a, tsm_str_of(version)).p;
     split_uri(r);
     tsm_form_urlencoded(&r->url, r->query, a);
     r->pretty = tsm_str_eq(tsm_parameter(&r->url, TSM_STR("pretty")), TSM_STR("true"));

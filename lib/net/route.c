@@ -67,6 +67,12 @@ static const struct tsm_route routes[] = {
      .run = tsm_api_vars,
      .auth_option = TSM_AUTH_METRICS,
      .gzip = true},
+    {.method = "GET",
+     .path = "/debug/requests",
+     .run = tsm_api_requests,
+     .waits = true,
+     .auth_option = TSM_AUTH_METRICS,
+     .gzip = true},
 };
 
 const struct tsm_route *tsm_route_find(struct tsm_str method, struct tsm_str path, char allowed[64])

@@ -174,9 +174,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
                                   const char *version, const char *data, size_t *size, void **request)
 {
     struct tsm_request *r = *request;
-    (void)cls, (void)url, (void)version, (void)c;
+    (void)cls, (void)url;
     if (!r->begun) {
-        tsm_request_begin(r, method);
+        tsm_request_begin(r, method, version);
         if (r->close)
             return tsm_request_queue(r);
         if (r->content_length > CONNECTION_MEMORY || (!r->content_length && r->route && r->route->body))
@@ -199,6 +199,16 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
     }
 }
 
+/* A client that closed its half while it waited for the answer: MHD may have missed that among its edge-triggered events, and would
+ * keep the connection until it has been idle for long. This gives it another one. */
+static void look_for_end(struct MHD_Connection *c)
+{
+    char byte;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        (void)shutdown(info->connect_fd, SHUT_RD);
+}
+
 static void on_completed(void *cls, struct MHD_Connection *c, void **request,
                          enum MHD_RequestTerminationCode why)
 {
@@ -215,8 +225,10 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **request,
     tsm_watch_remove(r->server->watch, r); /* before the descriptor can be another connection's */
     if (r->stream)
         tsm_stream_gone(r->stream);
-    if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_TIMEOUT);
+        look_for_end(c);
+    }
     tsm_request_unref(r);
 }
 
@@ -418,6 +430,7 @@ static void release(struct tsm_server *s)
     tsm_watch_free(s->watch);
     tsm_password_cache_free(s->passwords);
     tsm_key_cache_free(s->keys);
+    tsm_tracker_free(s->tracker);
     tsm_meta_copy_release(s->meta);
     tsm_settings_release(s->settings);
     if (s->socket_path)
@@ -462,6 +475,7 @@ int tsm_server_start(const struct tsm_server_options *opt, struct tsm_service *s
     s->queries = tsm_pool_new(QUERY_THREADS, QUERY_QUEUE);
     s->passwords = tsm_password_cache_new();
     s->keys = tsm_key_cache_new();
+    s->tracker = tsm_tracker_new();
     s->started = tsm_now();
     s->watch = tsm_watch_new(on_gone);
     int rc = s->watch ? start_listeners(s, &s->settings->opt, err)

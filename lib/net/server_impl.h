@@ -125,6 +125,7 @@ void tsm_settings_release(struct tsm_settings *s);
 
 struct tsm_password_cache;
 struct tsm_key_cache;
+struct tsm_tracker;
 
 struct tsm_server {
     struct tsm_service *service;
@@ -145,6 +146,7 @@ struct tsm_server {
     struct tsm_watch *watch;
     struct tsm_password_cache *passwords;
     struct tsm_key_cache *keys;
+    struct tsm_tracker *tracker;
     struct tsm_counters count;
     atomic_ullong held; /* bytes of bodies that are being received or parsed */
     atomic_ullong request_ids;
@@ -183,6 +185,7 @@ struct tsm_request {
     /* What was asked; texts are in the arena. */
     struct tsm_arena arena;
     struct tsm_str method, uri, path, query;
+    const char *version;        /* "HTTP/1.1" */
     struct tsm_parameters url;  /* of the URL */
     struct tsm_parameters form; /* of the body */
     struct tsm_str content_type, content_encoding, accept_encoding, authorization, origin, id;
@@ -241,7 +244,7 @@ struct tsm_request *tsm_request_new(struct tsm_listener *l, struct MHD_Connectio
 void tsm_request_ref(struct tsm_request *r);
 void tsm_request_unref(struct tsm_request *r);
 /* Reads the head, when the first line and the headers are there. May set an answer already (see refused). */
-void tsm_request_begin(struct tsm_request *r, const char *method);
+void tsm_request_begin(struct tsm_request *r, const char *method, const char *version);
 /* Takes a piece of the body, unpacked when it is packed. */
 void tsm_request_receive(struct tsm_request *r, const uint8_t *p, size_t n);
 /* The body has ended. */
@@ -274,6 +277,8 @@ bool tsm_request_takes_gzip(const struct tsm_request *r);
 void tsm_request_log(struct tsm_request *r); /* log_line.c */
 /* As Go's %q. */
 void tsm_go_quote(struct tsm_buf *out, struct tsm_str text);
+/* The client's address. */
+void tsm_request_host(struct tsm_buf *out, const struct tsm_request *r);
 /* Passwords are replaced, as influxql's Sanitize() does. */
 void tsm_sanitize(struct tsm_buf *out, struct tsm_str text);
 
@@ -321,6 +326,9 @@ void tsm_api_health(struct tsm_request *r);
 void tsm_api_metrics(struct tsm_request *r);
 void tsm_api_vars(struct tsm_request *r);
 void tsm_api_requests(struct tsm_request *r);
+struct tsm_tracker *tsm_tracker_new(void);
+void tsm_tracker_free(struct tsm_tracker *t);              /* NULL is allowed */
+void tsm_tracker_count(struct tsm_request *r, bool write); /* for whoever is asking /debug/requests */
 
 /* The parts of a write that do not depend on how the points came (api_write.c): it begins, is looked at (false: an answer has been
  * set), and ends, either with the points (they become the service's, with the body that they borrow from) or without. */

@@ -286,6 +286,7 @@ static void write_list(struct json *j, struct tsm_str s)
 {
     bool quoted = false;
     size_t from = 0;
+    unsigned outside = j->depth; /* the text may come from elsewhere: it must not close more than it opened */
     for (size_t i = 0; i < s.n; i++) {
         if (quoted && s.p[i] == '\\') {
             i++;
@@ -299,15 +300,18 @@ static void write_list(struct json *j, struct tsm_str s)
             }
         } else if (!quoted && s.p[i] == '[') {
             open_bracket(j, '[');
-        } else if (!quoted && s.p[i] == ']') {
+        } else if (!quoted && s.p[i] == ']' && j->depth > outside) {
             close_bracket(j, ']');
         }
     }
+    while (j->depth > outside)
+        close_bracket(j, ']');
 }
 
 static void write_cell(struct json *j, const struct tsm_cells *cells, size_t column, size_t row)
 {
-    if (j->w.head->columns[column].role == TSM_ROLE_JSON && !tsm_cell_is_null(cells, row))
+    if (j->w.head->columns[column].role == TSM_ROLE_JSON && cells->type == TSM_CELL_STRING &&
+        !tsm_cell_is_null(cells, row))
         write_list(j, cells->v.s[row]);
     else
         tsm_json_cell(&j->w.time, &j->w.out->buf, cells, row);

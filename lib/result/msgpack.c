@@ -5,6 +5,7 @@
  * A map or an array says first how much is in it, so each level is collected until it is complete, and a document is given away
  * as a whole: one in all, or with chunk_rows one per chunk.
  */
+#include <jansson.h>
 #include <msgpack.h>
 
 #include "base/alloc.h"
@@ -96,6 +97,18 @@ static void put_time(const struct msgpack_writer *m, msgpack_packer *p, int64_t 
     tsm_put_be32(bytes + 8, (uint32_t)(t - seconds * TSM_SEC));
     msgpack_pack_ext(p, sizeof bytes, EXT_TIME);
     msgpack_pack_ext_body(p, bytes, sizeof bytes);
+}
+
+/* A string that is a list of strings in JSON (TSM_ROLE_JSON), as an array. */
+static void put_list(struct tsm_buf *out, struct tsm_str s)
+{
+    json_t *list = json_loadb(s.p, s.n, 0, NULL);
+    put_array(out, json_array_size(list));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        put_text(out, tsm_str(json_is_string(item) ? json_string_value(item) : "", json_string_length(item)));
+    }
+    json_decref(list);
 }
 
 static void put_cell(const struct msgpack_writer *m, struct tsm_buf *out, const struct tsm_cells *c,
@@ -278,8 +291,14 @@ static int write_rows(struct tsm_sink *s, const struct tsm_rows *rows, struct ts
                 return rc;
         }
         put_array(&m->values, m->w.head->ncolumns);
-        for (size_t i = 0; i < m->w.head->ncolumns; i++)
-            put_cell(m, &m->values, &rows->columns[i], row);
+        for (size_t i = 0; i < m->w.head->ncolumns; i++) {
+            const struct tsm_cells *c = &rows->columns[i];
+            if (m->w.head->columns[i].role == TSM_ROLE_JSON && c->type == TSM_CELL_STRING &&
+                !tsm_cell_is_null(c, row))
+                put_list(&m->values, c->v.s[row]);
+            else
+                put_cell(m, &m->values, c, row);
+        }
         m->nvalues++;
     }
     return check_size(m, err);

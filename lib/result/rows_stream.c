@@ -332,7 +332,7 @@ static bool read_head(struct tsm_rows_reader *r, struct cursor *c)
             return false;
         tags[i] = (struct tsm_tag){tsm_arena_str(a, key), tsm_arena_str(a, value)};
     }
-    if (!get_count(c, 2, &n))
+    if (!get_count(c, 2, &n) || n == 0)
         return false;
     struct tsm_column_head *columns = tsm_arena_calloc(a, ((size_t)n + 1) * sizeof *columns);
     for (size_t i = 0; i < n; i++) {
@@ -390,6 +390,14 @@ static bool read_column(struct tsm_rows_reader *r, struct cursor *c, size_t n, s
     return true;
 }
 
+/* What the writers take for granted of columns with a role. */
+static bool fits_role(enum tsm_column_role role, enum tsm_cell_type type)
+{
+    if (role == TSM_ROLE_TIME)
+        return type == TSM_CELL_TIME;
+    return role != TSM_ROLE_JSON || type == TSM_CELL_STRING;
+}
+
 static int take_rows(struct tsm_rows_reader *r, struct cursor *c, struct tsm_err *err)
 {
     uint64_t n;
@@ -399,7 +407,8 @@ static int take_rows(struct tsm_rows_reader *r, struct cursor *c, struct tsm_err
         return bad(err, "its rows are damaged");
     struct tsm_cells *columns = tsm_arena_alloc(&r->cells, ncolumns * sizeof *columns);
     for (size_t i = 0; i < ncolumns; i++)
-        if (!read_column(r, c, (size_t)n, &columns[i]))
+        if (!read_column(r, c, (size_t)n, &columns[i]) ||
+            !fits_role(r->head.columns[i].role, columns[i].type))
             return bad(err, "its rows are damaged");
     if (c->p != c->end)
         return bad(err, "its rows are damaged");

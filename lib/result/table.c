@@ -78,6 +78,8 @@ static void put_aligned(struct table *t, size_t column, const uint8_t *p, size_t
 static struct tsm_str name_of(const struct table *t, size_t column)
 {
     size_t from = column ? t->columns[column - 1].name_end : 0;
+    if (t->columns[column].name_end == from)
+        return tsm_str("", 0);
     return tsm_str((const char *)t->names.data + from, t->columns[column].name_end - from);
 }
 

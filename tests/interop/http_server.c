@@ -1,7 +1,7 @@
 /*
  * tests/interop/http_server.c: the HTTP API over a data node, without a daemon around it: http_server DIR [option=value]…
  *
- * Prints its port, and serves until its standard input ends. Options: auth=1, secret=…, max_body=N, max_row_limit=N, socket=PATH,
+ * Prints its port, and serves until its standard input ends; a byte of it is a reload. Options: auth=1, secret=…, max_body=N, max_row_limit=N, socket=PATH,
  * cert=FILE, key=FILE, log=1, slow=NANOSECONDS, timeout=NANOSECONDS, threads=N.
  */
 #include <stdio.h>
@@ -114,7 +114,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     char c;
     while (read(STDIN_FILENO, &c, 1) > 0)
-        ;
+        if (tsm_server_reload(server, &so, &err) != TSM_OK)
+            fprintf(stderr, "http_server: reload: %s\n", err.msg);
     tsm_server_stop(server, TSM_SEC);
     int rc = tsm_data_node_close(node, &err);
     if (rc != TSM_OK)

@@ -49,6 +49,10 @@ class HttpServer:
         self.log.close()
         return self.process.returncode
 
+    def reload(self):
+        self.process.stdin.write(b"r")
+        self.process.stdin.flush()
+
     def messages(self):
         with open(os.path.join(self.directory, "server.log"), errors="replace") as f:
             return f.read()
