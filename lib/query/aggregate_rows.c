@@ -367,6 +367,48 @@ int tsm_agg_rows_end(struct tsm_agg_rows *k, struct tsm_err *err)
     return code;
 }
 
+/* ---- points one by one --------------------------------------------------------------------------------- */
+
+static int next_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, struct tsm_err *err)
+{
+    int code = TSM_OK;
+    if (!k->r->level) { /* a batch of a level may have rows of several series */
+        if (k->group)
+            code = flush(k, k->group, err);
+        if (!code)
+            code = tsm_agg_rows_end(k, err);
+    }
+    clear_cells(k);
+    k->group = g;
+    k->points = 0;
+    k->current = g ? number_of(k, g) : 0;
+    return code;
+}
+
+int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, int64_t t, union tsm_num v,
+                       struct tsm_err *err)
+{
+    uint64_t offset = (uint64_t)k->r->c->stmt->offset, limit = (uint64_t)k->r->c->stmt->limit;
+    int code = g == k->group ? TSM_OK : next_group(k, g, err);
+    if (code || k->points++ < offset || (limit && k->points > offset + limit))
+        return code;
+    size_t call = k->r->shape->naux;
+    k->t[k->n] = t;
+    if (k->series)
+        k->series[k->n] = k->current;
+    k->cells[call] = (struct tsm_agg_cell){v, true, false};
+    for (size_t i = 0; i < ninputs(k); i++)
+        put(k, i);
+    k->n++;
+    return k->n == OUT_ROWS ? flush(k, g, err) : TSM_OK;
+}
+
+int tsm_agg_rows_points_end(struct tsm_agg_rows *k, struct tsm_err *err)
+{
+    int code = k->group ? flush(k, k->group, err) : TSM_OK;
+    return code ? code : next_group(k, NULL, err);
+}
+
 /* ---- groups of a subquery that the query around it does not tell apart -------------------------------- */
 
 struct place {   /* of a point */

@@ -36,7 +36,9 @@ struct tsm_agg_rows {
     } * over;
     struct tsm_tag *tags; /* of the series, when the plan's dimensions are not only those of GROUP BY */
     uint32_t *series;     /* per row of the batch, when there is a level: of which of its series */
-    uint32_t current;     /* for the next row */
+    const struct tsm_plan_group *group;  /* of the last of points that come one by one */
+    uint64_t points;                     /* of it */
+    uint32_t current;                    /* for the next row */
     uint64_t gaps, rows_after, any_rows; /* see heed_gaps() */
 };
 
@@ -66,6 +68,11 @@ void tsm_agg_rows_begin(struct tsm_agg_rows *k, const struct tsm_plan_group *g,
 int tsm_agg_rows_piece(struct tsm_agg_rows *k, const struct tsm_plan_group *g, struct tsm_agg_feed *feed,
                        struct tsm_err *err);
 int tsm_agg_rows_end(struct tsm_agg_rows *k, struct tsm_err *err);
+
+/* A point of the only call, which is not filled in; of groups in any order, where the level does not tell them apart. */
+int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, int64_t t, union tsm_num v,
+                       struct tsm_err *err);
+int tsm_agg_rows_points_end(struct tsm_agg_rows *k, struct tsm_err *err); /* before the groups go away */
 
 /* A copy of a text that lives until the next groups have been given. */
 const struct tsm_str *tsm_agg_rows_text(struct tsm_agg_rows *k, struct tsm_str s);

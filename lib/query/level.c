@@ -176,6 +176,24 @@ static void compile_measurement(struct tsm_level *l, size_t source, struct tsm_c
 }
 
 static int prepare(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct tsm_level *above,
+                   struct tsm_level **out, struct tsm_err *err);
+
+/* All sources that are measurements become subqueries. */
+static int read_measurements(struct tsm_level *l, struct tsm_err *err)
+{
+    int code = TSM_OK;
+    for (size_t i = 0; i < l->nbelow && !code; i++) {
+        struct tsm_compiled measurement;
+        if (l->below[i])
+            continue;
+        compile_measurement(l, i, &measurement);
+        code = prepare(l->q, &measurement, l, &l->below[i], err);
+        l->below[i]->filtered = true;
+    }
+    return code;
+}
+
+static int prepare(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct tsm_level *above,
                    struct tsm_level **out, struct tsm_err *err)
 {
     struct tsm_level *l = *out = tsm_calloc(1, sizeof *l);
@@ -208,15 +226,7 @@ static int prepare(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct
         code = tsm_shape_make(&l->shape, &l->plan, &l->c, err);
     if (!code)
         note_own_dimensions(l);
-    for (size_t i = 0; i < l->nbelow && l->streams && !code; i++) {
-        struct tsm_compiled measurement;
-        if (l->below[i])
-            continue;
-        compile_measurement(l, i, &measurement);
-        code = prepare(q, &measurement, l, &l->below[i], err);
-        l->below[i]->filtered = true;
-    }
-    return code;
+    return code || !l->streams ? code : read_measurements(l, err);
 }
 
 /* ---- dimensions -------------------------------------------------------------------------------- */
@@ -268,7 +278,7 @@ static bool all_set(const bool *marks, size_t n)
 }
 
 /* Tells a level and those below it what the levels above it group by. outermost: the level that decides the order. */
-static void inherit(struct tsm_level *l, const struct tsm_level *outermost)
+static int inherit(struct tsm_level *l, const struct tsm_level *outermost, struct tsm_err *err)
 {
     struct tsm_plan *p = &l->plan;
     struct tsm_str *tops = p->dimensions; /* with those that top() or bottom() names */
@@ -294,9 +304,16 @@ static void inherit(struct tsm_level *l, const struct tsm_level *outermost)
     l->in.dims = p->dimensions;
     l->in.ndims = p->ndimensions;
     l->in.outer = mark(&l->keys, p->dimensions, p->ndimensions, outermost->own, outermost->nown);
-    for (size_t i = 0; i < l->nbelow; i++)
+    /* Transforms of shards give points of several series in the order of their rows. */
+    int code = TSM_OK;
+    if (!l->streams && !all_set(l->out.outer, l->out.ndims) && tsm_level_is_stream(l)) {
+        l->streams = true;
+        code = read_measurements(l, err);
+    }
+    for (size_t i = 0; i < l->nbelow && !code; i++)
         if (l->below[i])
-            inherit(l->below[i], outermost);
+            code = inherit(l->below[i], outermost, err);
+    return code;
 }
 
 /* ---- times ------------------------------------------------------------------------------------- */
@@ -442,6 +459,7 @@ static int run_streams(struct tsm_level *l, size_t share, struct tsm_err *err)
     int code;
     l->run.memory = share;
     for (size_t i = 0; i < l->plan.nunits; i++) {
+        l->plan.units[i].nseries = 1; /* there is something */
         l->plan.units[i].readable = tsm_arena_alloc(&l->keys, l->plan.nfields + 1);
         memset(l->plan.units[i].readable, 1, l->plan.nfields + 1);
     }
@@ -451,6 +469,16 @@ static int run_streams(struct tsm_level *l, size_t share, struct tsm_err *err)
         if (!code)
             code = tsm_level_raw_end(k, err);
         tsm_level_raw_free(k);
+        return code;
+    }
+    if (tsm_level_is_stream(l)) {
+        struct tsm_level_stream *k;
+        code = tsm_level_stream_new(l, &k, err);
+        if (!code)
+            code = run_below(l, share, &l->in, tsm_level_stream_take, k, err);
+        if (!code)
+            code = tsm_level_stream_end(k, err);
+        tsm_level_stream_free(k);
         return code;
     }
     struct tsm_level_aggregate *k;
@@ -478,10 +506,11 @@ int tsm_level_run(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct 
     int code = prepare(q, c, NULL, &l, err);
     if (!code) {
         l->run.sink = sink;
-        inherit(l, l);
+        code = inherit(l, l, err);
         extend(l);
-        code = run_level(l, q->opt->memory / count_levels(l), err);
     }
+    if (!code)
+        code = run_level(l, q->opt->memory / count_levels(l), err);
     level_free(l);
     return code;
 }

@@ -10,6 +10,7 @@
  *   level_input.c      rows of a level as the one above it reads them: its columns, cast, filtered
  *   level_raw.c        fields of a subquery as they are
  *   level_aggregate.c  functions over the rows of a subquery
+ *   level_stream.c     one transform of a field, row by row
  *   level_merge.c      several sources, some of them subqueries
  */
 #ifndef TSM_QUERY_LEVEL_H
@@ -114,6 +115,14 @@ int tsm_level_aggregate_new(struct tsm_level *l, struct tsm_level_aggregate **k,
 void tsm_level_aggregate_free(struct tsm_level_aggregate *k);
 int tsm_level_aggregate_take(void *ctx, const struct tsm_level_batch *b, struct tsm_err *err);
 int tsm_level_aggregate_end(struct tsm_level_aggregate *k, struct tsm_err *err);
+
+/* A transform of one field, which gives points as it takes rows. */
+struct tsm_level_stream;
+bool tsm_level_is_stream(const struct tsm_level *l);
+int tsm_level_stream_new(struct tsm_level *l, struct tsm_level_stream **k, struct tsm_err *err);
+void tsm_level_stream_free(struct tsm_level_stream *k);
+int tsm_level_stream_take(void *ctx, const struct tsm_level_batch *b, struct tsm_err *err);
+int tsm_level_stream_end(struct tsm_level_stream *k, struct tsm_err *err);
 
 /* What stands beside a point of a subquery's rows: aux i of the shape. False: nothing. */
 bool tsm_level_aux(const struct tsm_agg_origin *o, size_t i, union tsm_num *v);
