@@ -179,7 +179,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
         tsm_request_begin(r, method, version);
         if (r->close)
             return tsm_request_queue(r);
-        if (r->content_length > CONNECTION_MEMORY || (!r->content_length && r->route && r->route->body))
+        if (r->route && r->route->body)
             (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)BODY_TIMEOUT);
         return MHD_YES;
     }
