@@ -24,7 +24,7 @@ enum tsm_code {
     TSM_EPIPE = -11, /* whoever reads the output has gone */
     TSM_ESTOP = -12, /* a callback wanted no more */
     TSM_ENOSPC = -13,
-    TSM_EAGAIN = -14, /* try again later: overloaded, no leader, shutting down */
+    TSM_EAGAIN = -14,  /* try again later: overloaded, no leader, shutting down */
     TSM_EACCESS = -15, /* who asks may not */
 };
 

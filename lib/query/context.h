@@ -17,7 +17,8 @@ struct tsm_query_ctx {
     bool loose;              /* over opt->files: the one database is "", its one policy "" */
     struct tsm_shard **open; /* every shard opened so far */
     size_t nopen, capopen;
-    int64_t planned; /* monotonic: when the first SELECT since this was 0 knew what to read; for EXPLAIN ANALYZE */
+    int64_t
+        planned; /* monotonic: when the first SELECT since this was 0 knew what to read; for EXPLAIN ANALYZE */
 };
 
 void tsm_query_ctx_init(struct tsm_query_ctx *q, const struct tsm_query_options *opt);

@@ -313,7 +313,8 @@ static int prepare(struct deletion *d, const struct tsm_statement *st)
     if (st->kind == TSM_STATEMENT_DROP_SERIES && has_time(condition))
         return tsm_err_set(d->err, TSM_EQUERY, "DROP SERIES doesn't support time in WHERE clause");
     if (condition) {
-        int rc = tsm_condition_split(&d->arena, condition, d->change->now, NULL, &d->condition, &range, d->err);
+        int rc = tsm_condition_split(&d->arena, condition, d->change->now, NULL, &d->condition, &range,
+                                     d->err);
         if (rc != TSM_OK)
             return rc;
         tsm_expr_walk(d->condition, note_name, d);
@@ -347,7 +348,7 @@ static int run(struct deletion *d, const struct tsm_statement *st)
 int tsm_delete_statement(const struct tsm_change_place *place, const struct tsm_statement *st,
                          const struct tsm_change *c, struct tsm_err *err)
 {
-    struct tsm_err local;
+    struct tsm_err local = {0};
     struct deletion d = {.place = place, .change = c, .err = err ? err : &local};
     int rc = run(&d, st);
     for (size_t i = 0; i < d.ntargets; i++)

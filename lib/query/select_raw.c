@@ -167,8 +167,7 @@ static void gather_input(struct raw *k, const struct tsm_raw_segment *seg, const
 }
 
 /* The level's number of each row's series. */
-static void gather_series(const struct tsm_raw_segment *seg, const struct out_task *task,
-                          struct batch *b)
+static void gather_series(const struct tsm_raw_segment *seg, const struct out_task *task, struct batch *b)
 {
     b->series = tsm_realloc_array(NULL, task->n, sizeof *b->series);
     for (size_t i = 0; i < task->n; i++) {

@@ -48,7 +48,8 @@ struct tsm_call {
 
 struct tsm_out_column {
     struct tsm_column_head head;
-    struct tsm_str name;     /* by which a query around this one finds it: the head's, before it was made unique */
+    struct tsm_str
+        name; /* by which a query around this one finds it: the head's, before it was made unique */
     enum tsm_data_type data; /* what influxql says that it is */
     bool extra;              /* a tag that top() or bottom() names */
     enum tsm_vec_type type;

@@ -98,7 +98,8 @@ int tsm_shower_condition(struct tsm_shower *s, const struct tsm_expr *condition)
     s->range = (struct tsm_time_range){.min = TSM_TIME_MIN, .max = TSM_TIME_MAX};
     if (!condition)
         return TSM_OK;
-    int rc = tsm_condition_split(&s->arena, condition, s->q->opt->now, NULL, &s->condition, &s->range, s->err);
+    int rc = tsm_condition_split(&s->arena, condition, s->q->opt->now, NULL, &s->condition, &s->range,
+                                 s->err);
     if (!s->range.has_min)
         s->range.min = TSM_TIME_MIN;
     if (!s->range.has_max)
