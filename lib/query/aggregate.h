@@ -143,6 +143,8 @@ int tsm_agg_load(struct tsm_agg_wave *w, struct tsm_err *err);
 /* Joins the points of the series in each shard, and finds the order of the shards. */
 int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err);
 bool tsm_agg_together(const struct tsm_agg *a); /* whether all groups of an answer should be in one wave */
+/* Finds the order of the shards for a call. aggregate_order.c */
+void tsm_agg_order_call(struct tsm_agg_wave *w, size_t call);
 void tsm_agg_wave_release(struct tsm_agg_wave *w);
 
 /* The part of a call's list that belongs to series i of member m. */

@@ -286,8 +286,8 @@ static int compare_members(const void *x, const void *y, void *ctx)
     return a < b ? -1 : a > b;
 }
 
-/* Whether it can be seen that influxd merges the series of all groups of an answer together. */
-bool tsm_agg_together(const struct tsm_agg *a)
+/* Whether it can be seen that influxd merges all groups of an answer together: their series, or their points from shards. */
+static bool merges_groups(const struct tsm_agg *a, bool shards)
 {
     const struct tsm_plan *p = a->r->plan;
     bool ordered = false, several = false;
@@ -297,7 +297,12 @@ bool tsm_agg_together(const struct tsm_agg *a)
     for (size_t u = 0; u < p->nunits && !several; u++)
         for (size_t s = 0; s < p->units[u].nsets && !several; s++)
             several = p->units[u].sets[s].to - p->units[u].sets[s].from > 1;
-    return (p->grouped && a->r->shape->naux) || (p->outer && ordered && several);
+    return (p->grouped && a->r->shape->naux) || (p->outer && ordered && (several || shards));
+}
+
+bool tsm_agg_together(const struct tsm_agg *a)
+{
+    return merges_groups(a, a->r->plan->nunits > 2);
 }
 
 static void find_families(struct tsm_agg_wave *w)
@@ -307,7 +312,7 @@ static void find_families(struct tsm_agg_wave *w)
     w->families = tsm_calloc(n + 1, sizeof *w->families);
     for (size_t i = 0; i < n; i++)
         w->family_members[i] = i;
-    bool together = tsm_agg_together(w->a);
+    bool together = merges_groups(w->a, false);
     if (together)
         qsort_r(w->family_members, n, sizeof *w->family_members, compare_members, w);
     for (size_t i = 0; i < n; i++) {
@@ -414,145 +419,7 @@ static int join_task(void *ctx, size_t number, unsigned thread, void **slot, str
     return code;
 }
 
-/* ---- the order of shards ----------------------------------------------------------------------- */
-
-struct stream { /* the points of one shard, group after group */
-    const struct tsm_unit *unit;
-    int64_t *keys; /* number of the group and the interval, ascending in the order of the answer */
-    struct tsm_row_ref *refs;
-    size_t n, cap;
-};
-
-struct ordering {
-    struct tsm_agg_wave *w;
-    size_t call;
-    struct stream *streams;
-    size_t nstreams, capstreams;
-    struct tsm_agg_order *out;
-    size_t given; /* refs in out */
-};
-
-/* Of members [from, to) with one measurement, those of one source. */
-static bool is_source(const struct tsm_agg_wave *w, size_t m, unsigned source)
-{
-    return w->members[m].unit->source == source;
-}
-
-static struct stream *stream_of(struct ordering *o, const struct tsm_unit *unit)
-{
-    for (size_t i = 0; i < o->nstreams; i++)
-        if (o->streams[i].unit == unit)
-            return &o->streams[i];
-    TSM_GROW(o->streams, o->nstreams + 1, o->capstreams);
-    o->streams[o->nstreams] = (struct stream){.unit = unit};
-    return &o->streams[o->nstreams++];
-}
-
-static int compare_streams(const void *x, const void *y)
-{
-    const struct stream *a = x, *b = y;
-    return (a->unit > b->unit) - (a->unit < b->unit); /* units are in one array, in the order of shards */
-}
-
-/* Makes the streams. False when the keys do not fit. */
-static bool fill_streams(struct ordering *o, size_t from, size_t to, unsigned source)
-{
-    const struct tsm_agg_wave *w = o->w;
-    const struct tsm_compiled *c = w->a->r->c;
-    int64_t lo = INT64_MAX, hi = INT64_MIN, step = c->interval ? c->interval : 1;
-    if (c->stmt->location && step > TSM_SEC)
-        step = TSM_SEC; /* intervals differ in length by whole seconds */
-    for (size_t m = from; m < to; m++) {
-        const struct tsm_agg_level *l = &w->levels[m * w->a->ncalls + o->call];
-        for (size_t i = 0; i < l->n; i++) {
-            lo = l->t[i] < lo ? l->t[i] : lo;
-            hi = l->t[i] > hi ? l->t[i] : hi;
-        }
-    }
-    if (lo > hi)
-        return false;
-    __int128 width = ((__int128)hi - lo) / step + 1;
-    if (width * (__int128)(to - from + 1) > INT64_MAX)
-        return false;
-    int64_t group = -1;
-    for (size_t m = from; m < to; m++) {
-        const struct tsm_agg_level *l = &w->levels[m * w->a->ncalls + o->call];
-        group += m == from || w->members[m].group != w->members[m - 1].group;
-        if (!is_source(w, m, source))
-            continue;
-        struct stream *s = stream_of(o, w->members[m].unit);
-        if (s->n + l->n > s->cap) {
-            s->cap = 2 * s->cap > s->n + l->n ? 2 * s->cap : s->n + l->n;
-            s->keys = tsm_realloc_array(s->keys, s->cap, sizeof *s->keys);
-            s->refs = tsm_realloc_array(s->refs, s->cap, sizeof *s->refs);
-        }
-        for (size_t i = 0; i < l->n; i++) {
-            int64_t at = (int64_t)((c->descending ? (__int128)hi - l->t[i] : (__int128)l->t[i] - lo) / step);
-            s->keys[s->n] = group * (int64_t)width + at;
-            s->refs[s->n++] = (struct tsm_row_ref){(uint32_t)m, (uint32_t)i};
-        }
-    }
-    return true;
-}
-
-static void merge_streams(struct ordering *o)
-{
-    struct tsm_merge_input *in = tsm_realloc_array(NULL, o->nstreams, sizeof *in);
-    size_t total = 0;
-    tsm_sort(o->streams, o->nstreams, sizeof *o->streams, compare_streams);
-    for (size_t i = 0; i < o->nstreams; i++) {
-        in[i] = (struct tsm_merge_input){o->streams[i].keys, o->streams[i].n};
-        total += o->streams[i].n;
-    }
-    struct tsm_row_ref *order = tsm_realloc_array(NULL, total + 1, sizeof *order);
-    tsm_merge_windows(in, o->nstreams, false, order, o->w->a->r->plan->control);
-    for (size_t i = 0; i < total; i++) {
-        struct tsm_row_ref ref = o->streams[order[i].input].refs[order[i].row];
-        uint32_t group = o->w->members[ref.input].group;
-        size_t m = ref.input; /* the first member of the group and source */
-        while (m > 0 && o->w->members[m - 1].group == group &&
-               is_source(o->w, m - 1, o->w->members[m].unit->source))
-            m--;
-        if (o->out->from[m] == SIZE_MAX)
-            o->out->from[m] = o->given;
-        o->out->refs[o->given++] = ref;
-    }
-    tsm_free(order);
-    tsm_free(in);
-}
-
-/* Orders the points of the shards of one measurement in one source, when there are enough of them to matter.
- */
-static void order_source(struct ordering *o, size_t from, size_t to, unsigned source)
-{
-    o->nstreams = 0;
-    if (fill_streams(o, from, to, source) && o->nstreams > 2)
-        merge_streams(o);
-    for (size_t i = 0; i < o->nstreams; i++) {
-        tsm_free(o->streams[i].keys);
-        tsm_free(o->streams[i].refs);
-    }
-}
-
-static void order_call(struct tsm_agg_wave *w, size_t call)
-{
-    struct ordering o = {.w = w, .call = call, .out = &w->orders[call]};
-    size_t total = 0;
-    for (size_t m = 0; m < w->nmembers; m++)
-        total += w->levels[m * w->a->ncalls + call].n;
-    o.out->refs = tsm_realloc_array(NULL, total + 1, sizeof *o.out->refs);
-    o.out->from = tsm_realloc_array(NULL, w->nmembers, sizeof *o.out->from);
-    for (size_t m = 0; m < w->nmembers; m++)
-        o.out->from[m] = SIZE_MAX;
-    for (size_t from = 0, to; from < w->nmembers; from = to) {
-        struct tsm_str name = w->members[from].unit->name;
-        for (to = from; to < w->nmembers && tsm_str_eq(w->members[to].unit->name, name); to++)
-            ;
-        for (unsigned s = 0; s < w->a->r->c->stmt->nsources; s++)
-            order_source(&o, from, to, s);
-    }
-    tsm_free(o.streams);
-}
+/* ---- all groups of a wave ---------------------------------------------------------------------- */
 
 int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
 {
@@ -571,7 +438,7 @@ int tsm_agg_join(struct tsm_agg_wave *w, struct tsm_err *err)
         const struct tsm_agg_call *k = &w->a->calls[c];
         if (joins(w, c) && w->a->r->plan->nunits > 2 && k->method == TSM_AGG_FOLD &&
             tsm_function_needs_order(k->fn, k->type, false))
-            order_call(w, c);
+            tsm_agg_order_call(w, c);
     }
     return code ? code : tsm_control_check(w->a->r->plan->control, 0, err);
 }
