@@ -193,6 +193,8 @@ install: all
 	install -m 644 share/tsm-raftd.yaml $(DESTDIR)$(PREFIX)/share/doc/tsmkit
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local|$(PREFIX)|' share/systemd/tsm-raftd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/tsm-raftd.service
+	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install -m 644 share/sysusers.d/tsmkit.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	install -m 644 share/cron.d/tsmkit $(DESTDIR)$(PREFIX)/share/doc/tsmkit/cron.d
 	install -m 755 $(filter-out examples/demo.sh,$(wildcard examples/*.sh)) $(DESTDIR)$(PREFIX)/share/doc/tsmkit/examples
 

@@ -532,19 +532,6 @@ void tsm_server_stop(struct tsm_server *s, int64_t grace)
 
 /* ---- reload -------------------------------------------------------------------------------------- */
 
-static bool differs(const char *a, const char *b)
-{
-    return (a != NULL) != (b != NULL) || (a && strcmp(a, b) != 0);
-}
-
-static void log_ignored(const struct tsm_server_options *opt, const char *name)
-{
-    char text[200];
-    snprintf(text, sizeof text, "%s is the same until the next start", name);
-    if (opt->log)
-        opt->log(opt->log_ctx, text);
-}
-
 /* Certificates are read when a listener starts: a second one takes the socket over, and the first one serves the connections that
  * it has to their end. */
 static int renew_tls(struct tsm_server *s, const struct tsm_server_options *opt, struct tsm_err *err)
@@ -583,12 +570,9 @@ static void sweep(struct tsm_server *s)
 int tsm_server_reload(struct tsm_server *s, const struct tsm_server_options *opt, struct tsm_err *err)
 {
     struct tsm_settings *new = settings_new(opt), *old = s->settings;
-    if (differs(opt->bind, old->opt.bind) || differs(opt->socket_path, old->opt.socket_path))
-        log_ignored(opt, "the address of the HTTP server");
-    if (opt->threads != old->opt.threads || opt->max_connections != old->opt.max_connections)
-        log_ignored(opt, "the number of threads and connections of the HTTP server");
-    if ((opt->tls_certificate != NULL) != (old->opt.tls_certificate != NULL))
-        log_ignored(opt, "whether the HTTP server speaks TLS");
+    bool speaks_tls = opt->tls_certificate != NULL;
+    if (speaks_tls != (old->opt.tls_certificate != NULL) && opt->log)
+        opt->log(opt->log_ctx, "whether HTTP is served by TLS is the same until the next start");
     else if (opt->tls_certificate) {
         int rc = renew_tls(s, &new->opt, err);
         if (rc != TSM_OK) {

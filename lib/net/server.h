@@ -43,7 +43,8 @@ int tsm_server_start(const struct tsm_server_options *opt, struct tsm_service *s
 unsigned tsm_server_port(const struct tsm_server *s);
 /* Takes no new requests, lets those that run end for at most so many nanoseconds, then ends their queries. */
 void tsm_server_stop(struct tsm_server *s, int64_t grace);
-/* What SIGHUP may change: limits, secrets, certificates, log_*; what needs a restart is left as it was and named in *ignored (log). */
+/* What SIGHUP may change: limits, secrets, certificates, log_*. Addresses, threads, connections and whether TLS is spoken stay as they
+ * were; the last is told to opt->log. */
 int tsm_server_reload(struct tsm_server *s, const struct tsm_server_options *opt, struct tsm_err *err);
 
 #endif

@@ -142,3 +142,15 @@ some_data() {
         [[ $output == usage:* ]]
     done
 }
+
+@test "daemon.sh asks a daemon in every way, and its directory after it has stopped" {
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    run daemon.sh data "$port"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *'air,,1970-01-01T00:00:00Z,24'* || $output == *'air,,0,24'* ]]
+    [[ $output == *'1970-01-01T00:00:00Z,3'* ]]
+    [[ $output == *'"values":[["weather"]]'* ]]
+    [[ ${lines[-1]} == 'rome,2020-09-13T12:26:40Z,24' ]]
+    [ ! -e data/raft/unflushed ]
+}
