@@ -570,10 +570,10 @@ static void sweep(struct tsm_server *s)
 int tsm_server_reload(struct tsm_server *s, const struct tsm_server_options *opt, struct tsm_err *err)
 {
     struct tsm_settings *new = settings_new(opt), *old = s->settings;
-    bool speaks_tls = opt->tls_certificate != NULL;
-    if (speaks_tls != (old->opt.tls_certificate != NULL) && opt->log)
-        opt->log(opt->log_ctx, "whether HTTP is served by TLS is the same until the next start");
-    else if (opt->tls_certificate) {
+    if ((opt->tls_certificate != NULL) != (old->opt.tls_certificate != NULL)) {
+        if (opt->log)
+            opt->log(opt->log_ctx, "whether HTTP is served by TLS is the same until the next start");
+    } else if (opt->tls_certificate) {
         int rc = renew_tls(s, &new->opt, err);
         if (rc != TSM_OK) {
             tsm_settings_release(new);
