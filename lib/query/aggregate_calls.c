@@ -92,12 +92,12 @@ static int init_call(struct tsm_agg *a, size_t i, struct tsm_err *err)
         k->fn = c->fn == TSM_FN_TOP ? TSM_FN_MAX : TSM_FN_MIN;
     if (c->index == SIZE_MAX || !any_series(r->plan, c->index))
         return TSM_OK;
-    find_range(k, r->c);
-    if (k->tmin > k->tmax)
-        return TSM_OK;
     int code = check_types(r, k, err);
     if (code)
         return code;
+    find_range(k, r->c);
+    if (k->tmin > k->tmax)
+        return TSM_OK;
     k->own_time = selector && (!interval || c->outer == TSM_FN_TOP || c->outer == TSM_FN_BOTTOM ||
                                c->outer == TSM_FN_SAMPLE);
     k->visible = selector && (!interval || r->shape->naux);

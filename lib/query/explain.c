@@ -292,7 +292,7 @@ static int explain_compiled(struct explainer *x, const struct tsm_compiled *c)
     struct tsm_shape shape = {0};
     rc = tsm_plan_open(&plan, x->q, c, x->err);
     if (rc == TSM_OK)
-        rc = tsm_shape_make(&shape, &plan, c, x->err);
+        rc = tsm_shape_make(&shape, &plan, c, false, x->err);
     if (rc == TSM_OK)
         rc = tsm_plan_series(&plan, shape.condition, c->stmt->slimit, c->stmt->soffset, x->err);
     if (rc == TSM_OK)

@@ -223,7 +223,7 @@ static int prepare(struct tsm_query_ctx *q, const struct tsm_compiled *c, struct
         l->streams = l->streams || l->below[i];
     }
     if (!code)
-        code = tsm_shape_make(&l->shape, &l->plan, &l->c, err);
+        code = tsm_shape_make(&l->shape, &l->plan, &l->c, above != NULL, err);
     if (!code)
         note_own_dimensions(l);
     return code || !l->streams ? code : read_measurements(l, err);
@@ -454,15 +454,41 @@ static int run_below(struct tsm_level *l, size_t share, struct tsm_level_names *
     return code;
 }
 
+static bool has_name(const struct tsm_unit *u, struct tsm_str name)
+{
+    return known_column(u, name) || among(u->tags, u->ntags, name);
+}
+
+/* Which sources have what is read. A function of something that none has gives nothing, and does not care for its type. */
+static void note_readable(struct tsm_level *l)
+{
+    const struct tsm_plan *p = &l->plan;
+    for (size_t i = 0; i < p->nunits; i++) {
+        struct tsm_unit *u = &p->units[i];
+        u->nseries = 1; /* there is something */
+        u->readable = tsm_arena_alloc(&l->keys, p->nfields + 1);
+        for (size_t f = 0; f < p->nfields; f++)
+            u->readable[f] = has_name(u, p->fields[f].name);
+    }
+}
+
+/* Without a field for any of its functions influxd does not even look at the rows of a subquery. */
+static bool any_call(const struct tsm_level *l)
+{
+    for (size_t i = 0; i < l->shape.ncalls; i++)
+        for (size_t u = 0; u < l->plan.nunits && l->shape.calls[i].index != SIZE_MAX; u++)
+            if (l->plan.units[u].readable[l->shape.calls[i].index])
+                return true;
+    return l->shape.ncalls == 0;
+}
+
 static int run_streams(struct tsm_level *l, size_t share, struct tsm_err *err)
 {
     int code;
     l->run.memory = share;
-    for (size_t i = 0; i < l->plan.nunits; i++) {
-        l->plan.units[i].nseries = 1; /* there is something */
-        l->plan.units[i].readable = tsm_arena_alloc(&l->keys, l->plan.nfields + 1);
-        memset(l->plan.units[i].readable, 1, l->plan.nfields + 1);
-    }
+    note_readable(l);
+    if (!any_call(l))
+        return TSM_OK;
     if (l->shape.ncalls == 0) {
         struct tsm_level_raw *k = tsm_level_raw_new(l);
         code = run_below(l, share, &l->out, tsm_level_raw_take, k, err);

@@ -72,6 +72,7 @@ static int begin_series(struct tsm_level_raw *k, uint32_t number, struct tsm_err
     struct tsm_series_head head = {.name = s->name, .tags = k->tags, .ntags = l->out.ndims};
     head.columns = l->shape.heads;
     head.ncolumns = l->shape.ncolumns;
+    head.zone = l->c.stmt->location;
     k->begun = true;
     return l->run.sink->series_begin(l->run.sink, &head, err);
 }

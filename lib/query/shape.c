@@ -402,10 +402,11 @@ static void *into_arena(struct tsm_arena *a, void *items, size_t n, size_t size)
     return p;
 }
 
-int tsm_shape_make(struct tsm_shape *s, struct tsm_plan *p, const struct tsm_compiled *c, struct tsm_err *err)
+int tsm_shape_make(struct tsm_shape *s, struct tsm_plan *p, const struct tsm_compiled *c, bool inner,
+                   struct tsm_err *err)
 {
     *s = (struct tsm_shape){0};
-    struct tsm_shaper k = {.s = s, .p = p, .a = &p->arena, .c = c, .err = err};
+    struct tsm_shaper k = {.s = s, .p = p, .a = &p->arena, .c = c, .err = err, .inner = inner};
     if (c->condition) {
         s->condition = tsm_expr_copy(k.a, c->condition);
         tsm_shape_set_types(&k, s->condition);

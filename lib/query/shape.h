@@ -69,9 +69,10 @@ struct tsm_shape {
     bool selector;                 /* one call, and it gives a point */
 };
 
-/* Also registers with the plan what is read, and sets its dimensions. Everything is in the plan's arena.
+/* Also registers with the plan what is read, and sets its dimensions. Everything is in the plan's arena. inner: the statement
+ * is a subquery; influxd lets types stand there that do not go together, and their values are missing.
  * TSM_EQUERY: "type error: …", "unsupported call: …". */
-int tsm_shape_make(struct tsm_shape *s, struct tsm_plan *p, const struct tsm_compiled *c,
+int tsm_shape_make(struct tsm_shape *s, struct tsm_plan *p, const struct tsm_compiled *c, bool inner,
                    struct tsm_err *err);
 
 #endif

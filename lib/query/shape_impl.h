@@ -10,6 +10,7 @@ struct tsm_shaper {
     struct tsm_arena *a;
     const struct tsm_compiled *c;
     struct tsm_err *err;
+    bool inner;
     struct tsm_select_field *fields; /* the select list, expanded */
     size_t n, cap;
     struct tsm_aux *names; /* what wildcards stand for: fields and tags, ascending by name and type */

@@ -76,11 +76,13 @@ static bool is_literal_number(const struct tsm_expr *e)
  * influxd asks its aggregates first, which say of any function that they do not know that it gives what its first argument
  * is: only where that is not known, mathematical functions are looked at.
  */
+static int find_type(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_data_type *type);
+
 static int check_call(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_data_type *type)
 {
     enum tsm_data_type first = TSM_DATA_UNKNOWN, second = TSM_DATA_UNKNOWN, t;
     for (size_t i = 0; i < e->u.call.nargs; i++) {
-        int code = tsm_shape_check_type(k, e->u.call.args[i], &t);
+        int code = find_type(k, e->u.call.args[i], &t);
         if (code)
             return code;
         first = i == 0 ? t : first;
@@ -107,9 +109,9 @@ static int check_call(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_d
 static int check_binary(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_data_type *type)
 {
     enum tsm_data_type x, y;
-    int code = tsm_shape_check_type(k, e->u.binary.lhs, &x);
+    int code = find_type(k, e->u.binary.lhs, &x);
     if (!code)
-        code = tsm_shape_check_type(k, e->u.binary.rhs, &y);
+        code = find_type(k, e->u.binary.rhs, &y);
     if (code)
         return code;
     const char *op = tsm_token_text(e->u.binary.op);
@@ -135,7 +137,7 @@ static int check_binary(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm
     return TSM_OK;
 }
 
-int tsm_shape_check_type(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_data_type *type)
+static int find_type(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_data_type *type)
 {
     switch (e->kind) {
     case TSM_EXPR_VAR:
@@ -146,7 +148,7 @@ int tsm_shape_check_type(struct tsm_shaper *k, const struct tsm_expr *e, enum ts
     case TSM_EXPR_BINARY:
         return check_binary(k, e, type);
     case TSM_EXPR_PAREN:
-        return tsm_shape_check_type(k, e->u.paren, type);
+        return find_type(k, e->u.paren, type);
     case TSM_EXPR_NUMBER:
         *type = TSM_DATA_FLOAT;
         return TSM_OK;
@@ -166,4 +168,14 @@ int tsm_shape_check_type(struct tsm_shaper *k, const struct tsm_expr *e, enum ts
         *type = TSM_DATA_UNKNOWN;
         return TSM_OK;
     }
+}
+
+int tsm_shape_check_type(struct tsm_shaper *k, const struct tsm_expr *e, enum tsm_data_type *type)
+{
+    int code = find_type(k, e, type);
+    if (code && k->inner) {
+        *type = TSM_DATA_UNKNOWN;
+        code = TSM_OK;
+    }
+    return code;
 }

@@ -7,9 +7,11 @@ LOOKS_BACK = re.compile(r"(derivative|difference|moving_average|cumulative_sum|e
                         r"triple_exponential_derivative|kaufmans_\w+|chande_momentum_oscillator)\(\w+\(", re.I)
 MINUS = re.compile(rb"-(?=\d)")
 ESTIMATE = re.compile(r"SHOW (SERIES|MEASUREMENT) CARDINALITY( ON \w+)?$")
-SHOWS_INDEX = re.compile(r"SHOW (SERIES|MEASUREMENTS|TAG|MEASUREMENT)\b")
+SHOWS_INDEX = re.compile(r"SHOW (SERIES|MEASUREMENTS|TAG|MEASUREMENT|FIELD)\b")
 CUTS = re.compile(r"\b(S?LIMIT|S?OFFSET)\b|\(SELECT ")
 WILDCARD = re.compile(r"GROUP BY[^)]*(\*|/)|SELECT[^)]*\*")
+MATH_WHERE = re.compile(r"WHERE.*\b(abs|acos|asin|atan|atan2|ceil|cos|exp|floor|ln|log|log2|log10|pow|round|sin|sqrt|tan)\(")
+SEVERAL = re.compile(r"SELECT[^;]*(,[^;]*integral\(|integral\([^;]*,)[^;]*GROUP BY")
 LOWER_BOUND = re.compile(r"\btime\s*(>|>=|=)", re.I)
 
 
@@ -65,19 +67,26 @@ def reason(world, text, theirs, ours):
         return None
     if "results" not in json.loads(theirs) or "results" not in json.loads(ours):
         return None
+    if b"[panic:" in theirs or b'"statement_id":-1' in theirs:
+        return "panic"
     if ESTIMATE.match(text):
         return "estimates"
     if world.deleted and SHOWS_INDEX.match(text) and is_part(ours, theirs):
         return "deleted-series"
+    if world.deleted and re.search(rb"type error|iterator type|not executed", theirs):
+        return "deleted-fields"
     if text.startswith("SHOW SERIES") and "CARDINALITY" in text:
         a, b = cardinalities(theirs), cardinalities(ours)
         return "series-cardinality" if a.keys() == b.keys() and all(a[k] >= b[k] for k in a) else None
     if WILDCARD.search(text) and without_empty(theirs) == without_empty(ours):
         return "tags of other shards"
-    if "integral(" in text and (series(theirs) == series(ours) or CUTS.search(text)):
+    if "integral(" in text and (series(theirs) == series(ours) or CUTS.search(text)
+                                 or SEVERAL.search(text)):
         return "integral-order"
     if LOOKS_BACK.search(text) and not LOWER_BOUND.search(text) and is_empty(theirs):
         return "look-back"
+    if MATH_WHERE.search(text):
+        return "math over a subquery" if "FROM (" in text else "abs" if "abs(" in text else None
     if "abs(" in text and MINUS.sub(b"", theirs) == MINUS.sub(b"", ours):
         return "abs"
     return None
