@@ -55,7 +55,7 @@ static const struct values defaults = {
     .continuous_interval = TSM_SEC,
     .max_connections = 10000,
     .max_body = 25000000,
-    .query_memory = (uint64_t)256 << 20,
+    .query_memory = (uint64_t)512 << 20,
 };
 
 static struct values opt;
@@ -86,7 +86,7 @@ static const struct tsm_option options[] = {
      NULL, &opt.max_body},
     {0, "max-row-limit", TSM_OPT_COUNT, "N", "rows of an answer that is not chunked; 0: any (default 0)",
      NULL, NULL, &opt.max_rows},
-    {0, "query-memory", TSM_OPT_SIZE, "SIZE", "memory limit of one query (default 256M)", NULL, NULL,
+    {0, "query-memory", TSM_OPT_SIZE, "SIZE", "memory limit of one query (default 512M)", NULL, NULL,
      &opt.query_memory},
     {0, "query-timeout", TSM_OPT_DURATION, "INTERVAL", "longest run of a query; 0: any (default 0)", NULL,
      NULL, &opt.query_timeout},

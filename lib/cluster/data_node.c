@@ -21,7 +21,7 @@ enum {
     DEFAULT_LOG_MB = 64,
     DEFAULT_PENDING_MB = 64,
     DEFAULT_ENTRY_MB = 1,
-    DEFAULT_QUERY_MB = 256,
+    DEFAULT_QUERY_MB = 512,
     DIGEST_MB =
         64, /* of files that were there before, read for each snapshot at most: a snapshot must not take long */
 };

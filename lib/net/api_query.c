@@ -138,7 +138,7 @@ static void finish_sink(struct query *q, struct tsm_sink *sink)
     int rc;
     if (q->r->rows_stream) {
         rc = tsm_rows_writer_finish(sink, q->code, q->rows, q->err.msg, &q->err);
-    } else if (q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || q->answered) {
+    } else if (is_answer(q) || q->answered) {
         rc = tsm_result_writer_finish(sink, &q->err);
     } else { /* the writer itself could not go on */
         tsm_result_writer_free(sink);
@@ -146,6 +146,13 @@ static void finish_sink(struct query *q, struct tsm_sink *sink)
     }
     if (rc != TSM_OK)
         q->code = rc;
+}
+
+/* The answer is whole: it may say of a statement that it failed. */
+static bool is_answer(const struct query *q)
+{
+    return q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || q->code == TSM_ECORRUPT ||
+           q->r->rows_stream;
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
@@ -246,19 +253,15 @@ static void run(struct query *q)
     watch(q);
     execute(q, sink);
     finish_sink(q, sink);
-    int rc = r->stream &&
-                     (q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || r->rows_stream)
-                 ? tsm_output_flush(&q->out, &q->err)
-                 : TSM_OK;
+    int rc = r->stream && is_answer(q) ? tsm_output_flush(&q->out, &q->err) : TSM_OK;
     tsm_watch_remove(r->server->watch, r);
     TSM_COUNT(r, query_bytes, q->out.written);
     if (r->stream) {
-        bool whole = q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || r->rows_stream;
-        tsm_stream_end(r->stream, rc != TSM_OK || !whole);
+        tsm_stream_end(r->stream, rc != TSM_OK || !is_answer(q));
     } else if (q->async) {
         if (q->code != TSM_OK && r->settings->opt.log)
             r->settings->opt.log(r->settings->opt.log_ctx, q->err.msg);
-    } else if (q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || r->rows_stream) {
+    } else if (is_answer(q)) {
         tsm_request_status(r, MHD_HTTP_OK);
         tsm_buf_release(&r->text);
         r->text = q->out.buf;

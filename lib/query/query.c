@@ -249,6 +249,8 @@ static int run_all(struct tsm_query_ctx *q, const struct tsm_ast *ast, struct co
             *err = cause;
         if (!c->failed)
             (void)refuse_rest(c, i, ast->nstatements, q->opt->chunked, cause.msg);
+        if (!c->failed && rc == TSM_ELIMIT) /* of the statement, not of what takes the answer */
+            rc = TSM_EQUERY;
         return c->failed ? c->failed : rc;
     }
     return TSM_OK;
