@@ -125,6 +125,8 @@ static int load_rows(struct loading *g, struct tsm_row_reader *reader, const str
         if (code || b.n == 0)
             break;
         append(g, st, &b);
+        if (g->l->most && !seg->merge && !g->l->r->c->descending && st->n - in->first >= g->l->most)
+            break;
         if (atomic_fetch_add(&g->rows, b.n) + b.n > g->most)
             code = TSM_ESTOP;
     }
@@ -138,6 +140,14 @@ static int load_input(struct loading *g, struct tsm_row_reader *reader, const st
     in->first = st->n;
     int code = load_rows(g, reader, seg, in, st, err);
     in->n = st->n - in->first;
+    size_t most = g->l->most;
+    if (most && in->n > most) {
+        if (g->l->r->c->descending)
+            in->first += in->n - most;
+        else
+            st->n = in->first + most;
+        in->n = most;
+    }
     return code;
 }
 

@@ -597,6 +597,11 @@ static int run_parts(struct raw *k, uint32_t group, const struct part *parts, si
         if (code)
             return code;
     }
+    double most = 0;
+    for (size_t i = 0; i < nparts; i++)
+        most += (double)k->loader.most * (parts[i].set->to - parts[i].set->from);
+    if (k->loader.most && rows > most)
+        rows = most;
     size_t small = k->most;
     if ((s->limit || s->offset) && small > 4 * FIRST_ROWS)
         small = 4 * FIRST_ROWS;
@@ -646,6 +651,7 @@ int tsm_run_raw(struct tsm_run *r, struct tsm_err *err)
     if (r->level && (r->c->stmt->limit || r->c->stmt->offset) &&
         r->level->out.ndims != r->plan->ndimensions) {
         k.runs = tsm_calloc(1, sizeof *k.runs);
+        k.loader.most = (size_t)(r->c->stmt->limit + r->c->stmt->offset + 1);
         k.runs->counts = tsm_calloc(r->plan->nunits + 1, sizeof *k.runs->counts);
     }
     k.fills = r->c->fill == TSM_FILL_NUMBER || r->c->stmt->fill == TSM_FILL_PREVIOUS;

@@ -26,6 +26,7 @@ static struct file {
     {.path = "tests/unit/cases/expression.cases", .database = "expression"},
     {.path = "tests/unit/cases/zone.cases", .database = "zone"},
     {.path = "tests/unit/cases/function.cases", .database = "function"},
+    {.path = "tests/unit/cases/subquery.cases", .database = "subquery"},
 };
 #define FILES (sizeof files / sizeof *files)
 
