@@ -33,6 +33,13 @@ struct query {
     struct tsm_err err;
 };
 
+/* The answer is whole: it may say of a statement that it failed. */
+static bool is_answer(const struct query *q)
+{
+    return q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || q->code == TSM_ECORRUPT ||
+           q->r->rows_stream;
+}
+
 /* ---- what the writer asks ------------------------------------------------------------------------ */
 
 static const struct tsm_statement *statement_of(const struct query *q, unsigned id)
@@ -146,13 +153,6 @@ static void finish_sink(struct query *q, struct tsm_sink *sink)
     }
     if (rc != TSM_OK)
         q->code = rc;
-}
-
-/* The answer is whole: it may say of a statement that it failed. */
-static bool is_answer(const struct query *q)
-{
-    return q->code == TSM_OK || q->code == TSM_EQUERY || q->code == TSM_ESTOP || q->code == TSM_ECORRUPT ||
-           q->r->rows_stream;
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
