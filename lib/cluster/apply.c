@@ -72,7 +72,18 @@ static int apply_decoded(struct applying *a, const struct tsm_raft_entry *entry,
 static bool is_refusal(int rc)
 {
     return rc == TSM_OK || rc == TSM_EQUERY || rc == TSM_EACCESS || rc == TSM_ECONFLICT || rc == TSM_EPARSE ||
-           rc == TSM_ELOCKED || rc == TSM_ENOTFOUND || rc == TSM_ELIMIT;
+           rc == TSM_ENOTFOUND || rc == TSM_ELIMIT;
+}
+
+/* A delete that finds a compaction at work waits for it: it is in the log, so it cannot be refused any more. */
+static int apply_change(struct tsm_data_node *n, const struct tsm_change *c, struct tsm_err *err)
+{
+    int rc = tsm_change_apply(n->engine, c, err);
+    if (rc == TSM_ELOCKED)
+        tsm_node_say(n, "%s; waiting for it, writes wait as well", err->msg);
+    while (rc == TSM_ELOCKED && !tsm_node_is_closing(n))
+        rc = tsm_change_apply(n->engine, c, err);
+    return rc;
 }
 
 static int apply_entry(struct applying *a, const struct tsm_item *item, struct tsm_err *err)
@@ -86,7 +97,7 @@ static int apply_entry(struct applying *a, const struct tsm_item *item, struct t
     if (entry.kind == TSM_ENTRY_BATCH)
         return apply_decoded(a, &entry, err);
     atomic_fetch_add(&a->node->counts.changes, 1);
-    rc = tsm_change_apply(a->node->engine, &entry.change, err);
+    rc = apply_change(a->node, &entry.change, err);
     atomic_fetch_add(&a->node->meta_version, 1);
     return rc;
 }

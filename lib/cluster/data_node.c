@@ -51,6 +51,11 @@ static void on_committed(void *ctx, uint64_t index, const uint8_t *p, size_t len
     tsm_node_push(n, item);
 }
 
+static void on_settle(void *ctx)
+{
+    tsm_node_drain(ctx);
+}
+
 static void *on_snapshot_begin(void *ctx, uint64_t index)
 {
     struct tsm_item *item = tsm_calloc(1, sizeof *item);
@@ -166,7 +171,7 @@ static void warn(void *ctx, const char *message)
     tsm_node_say(ctx, "warning: %s", message);
 }
 
-static bool is_closing(struct tsm_data_node *n)
+bool tsm_node_is_closing(struct tsm_data_node *n)
 {
     pthread_mutex_lock(&n->flow);
     bool closing = n->closing;
@@ -186,7 +191,7 @@ static bool engine_room(void *ctx, enum tsm_room_event event, const char *messag
         return true;
     }
     nanosleep(&moment, NULL);
-    return !is_closing(n);
+    return !tsm_node_is_closing(n);
 }
 
 /* New writes do not wait, they are refused. */
@@ -236,8 +241,8 @@ static int open_log(struct tsm_data_node *n, const struct tsm_data_node_options 
         .address = address,
         .snapshot_bytes = log_bytes / 2,
         .log_bytes = log_bytes,
-        .machine = {n, on_committed, on_snapshot_begin, on_snapshot_take, on_snapshot_end, on_restore,
-                    on_log},
+        .machine = {n, on_committed, on_settle, on_snapshot_begin, on_snapshot_take, on_snapshot_end,
+                    on_restore, on_log},
     };
     if (rc == TSM_OK)
         rc = tsm_raft_open(&raft, &n->raft, err);

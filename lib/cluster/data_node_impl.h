@@ -125,6 +125,7 @@ struct tsm_data_node {
 };
 
 void tsm_node_say(struct tsm_data_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool tsm_node_is_closing(struct tsm_data_node *n);
 
 /* ---- apply.c ---- */
 

@@ -470,6 +470,8 @@ static void on_closed(struct raft *r)
 
 static void close_raft(struct tsm_raft_node *n)
 {
+    if (n->machine.settle)
+        n->machine.settle(n->machine.ctx);
     n->state = CLOSING;
     n->raft.data = n;
     raft_close(&n->raft, on_closed);

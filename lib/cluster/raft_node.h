@@ -36,8 +36,10 @@ enum { TSM_RAFT_ALIGN = 8 };
 struct tsm_raft_machine {
     void *ctx;
     /* An entry is committed; own: the proposal of this node that it is, or NULL. The bytes stay in place until a snapshot
-     * of this index or a later one has ended. They do not begin with a zero. */
+     * of this index or a later one has ended, or settle() has returned. They do not begin with a zero. */
     void (*committed)(void *ctx, uint64_t index, const uint8_t *p, size_t len, struct tsm_raft_proposal *own);
+    /* The log is to be opened anew, which takes the bytes of its entries away: waits until nobody reads them any more. */
+    void (*settle)(void *ctx);
     /* A snapshot of everything up to this index begins; the result is given to the next two. */
     void *(*snapshot_begin)(void *ctx, uint64_t index);
     /* Makes it, on a thread of its own: it may take long. */

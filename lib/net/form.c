@@ -139,6 +139,7 @@ static bool header_parameter(struct tsm_str header, const char *name, struct tsm
                              struct tsm_str *value)
 {
     size_t i = 0, len = strlen(name);
+    char *w = NULL; /* one for all: there may be as many parameters as bytes */
     while (i < header.n && header.p[i] != ';')
         i++;
     while (i < header.n) {
@@ -150,7 +151,8 @@ static bool header_parameter(struct tsm_str header, const char *name, struct tsm
         bool is = i - from == len && strncasecmp(header.p + from, name, len) == 0;
         if (i >= header.n || header.p[i] == ';')
             continue;
-        char *w = tsm_arena_bytes(a, header.n + 1);
+        if (!w)
+            w = tsm_arena_bytes(a, header.n + 1);
         size_t n = 0;
         if (++i < header.n && header.p[i] == '"') {
             for (i++; i < header.n && header.p[i] != '"'; i++) {

@@ -43,6 +43,8 @@ void tsm_request_ref(struct tsm_request *r)
 
 static void let_go(struct tsm_request *r)
 {
+    if (!r->held) /* a request that has left may outlive its server */
+        return;
     atomic_fetch_sub(&r->server->held, r->held);
     r->held = 0;
 }

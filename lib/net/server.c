@@ -167,6 +167,7 @@ static enum MHD_Result dispatch(struct tsm_request *r)
 
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
+    (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)BODY_TIMEOUT);
     return tsm_request_new(cls, c, uri);
 }
 
@@ -174,13 +175,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
                                   const char *version, const char *data, size_t *size, void **request)
 {
     struct tsm_request *r = *request;
-    (void)cls, (void)url;
+    (void)cls, (void)c, (void)url;
     if (!r->begun) {
         tsm_request_begin(r, method, version);
         if (r->close)
             return tsm_request_queue(r);
-        if (r->route && r->route->body)
-            (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)BODY_TIMEOUT);
         return MHD_YES;
     }
     if (*size) {

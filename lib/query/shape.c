@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/map.h"
 #include "base/sort.h"
 #include "base/banned.h"
 
@@ -329,36 +330,41 @@ static void add_top_dimensions(struct tsm_shaper *k)
 
 /* ---- columns ----------------------------------------------------------------------------------- */
 
-static bool name_taken(const struct tsm_column_head *heads, const bool *set, size_t n, struct tsm_str name)
+/* For each name that is taken: the number to try next behind it. */
+static void take_name(struct tsm_map *taken, struct tsm_str name, uint32_t **next, size_t *n, size_t *cap)
 {
-    for (size_t i = 0; i < n; i++)
-        if (set[i] && tsm_str_eq(heads[i].name, name))
-            return true;
-    return false;
+    uint64_t hash = tsm_hash(name);
+    if (tsm_map_get(taken, name, hash) != TSM_MAP_NONE)
+        return;
+    TSM_GROW(*next, *n + 1, *cap);
+    tsm_map_put(taken, name, hash, (uint32_t)*n);
+    (*next)[(*n)++] = 1;
 }
 
 /* Aliases first, then the names of the others, made different by _1, _2 …; the time column does not count. */
 static void name_columns(struct tsm_shaper *k)
 {
     struct tsm_column_head *heads = k->s->heads + 1;
-    bool *set = tsm_calloc(k->n + 1, 1);
+    struct tsm_map taken = {0};
+    uint32_t *next = NULL, at;
+    size_t n = 0, cap = 0;
     for (size_t i = 0; i < k->n; i++) {
-        if (k->fields[i].alias.n) {
-            heads[i].name = k->fields[i].alias;
-            set[i] = true;
-        }
+        heads[i].name = k->fields[i].alias;
+        if (heads[i].name.n)
+            take_name(&taken, heads[i].name, &next, &n, &cap);
     }
     for (size_t i = 0; i < k->n; i++) {
-        if (set[i])
+        if (heads[i].name.n)
             continue;
-        struct tsm_str name = tsm_field_name(k->a, &k->fields[i]);
-        struct tsm_str free_name = name;
-        for (unsigned count = 1; name_taken(heads, set, k->n, free_name); count++)
-            free_name = tsm_str_of(tsm_arena_printf(k->a, "%.*s_%u", (int)name.n, name.p, count));
+        struct tsm_str name = tsm_field_name(k->a, &k->fields[i]), free_name = name;
+        uint32_t first = tsm_map_get(&taken, name, tsm_hash(name));
+        for (at = first; at != TSM_MAP_NONE; at = tsm_map_get(&taken, free_name, tsm_hash(free_name)))
+            free_name = tsm_str_of(tsm_arena_printf(k->a, "%.*s_%u", (int)name.n, name.p, next[first]++));
         heads[i].name = free_name;
-        set[i] = true;
+        take_name(&taken, free_name, &next, &n, &cap);
     }
-    tsm_free(set);
+    tsm_map_release(&taken);
+    tsm_free(next);
 }
 
 static int make_columns(struct tsm_shaper *k)
