@@ -139,7 +139,7 @@ static int open_node(struct fixture *f, struct tsm_err *err)
         .address = "127.0.0.1:1",
         .snapshot_bytes = f->snapshot_bytes ? f->snapshot_bytes : 1 << 20,
         .log_bytes = f->log_bytes ? f->log_bytes : 2 << 20,
-        .machine = {&f->m, on_committed, on_begin, on_take, on_end, on_restore, on_log},
+        .machine = {&f->m, on_committed, NULL, on_begin, on_take, on_end, on_restore, on_log},
     };
     tsm_free(f->m.numbers);
     f->m = (struct machine){.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
