@@ -192,4 +192,3 @@ void tsm_agg_order_call(struct tsm_agg_wave *w, size_t call)
     }
     tsm_free(o.streams);
 }
-

@@ -56,7 +56,7 @@ struct tsm_raw_loader { /* kept over all loads of a query */
     struct tsm_row_reader **readers; /* per thread */
     size_t row_bytes;
     bool compares_fields; /* influxd's merge looks at string fields */
-    size_t most;          /* rows of each series and shard, the first ones in the order of the answer; 0: all */
+    size_t most; /* rows of each series and shard, the first ones in the order of the answer; 0: all */
 };
 
 void tsm_raw_loader_init(struct tsm_raw_loader *l, struct tsm_run *r);
