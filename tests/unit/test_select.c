@@ -154,7 +154,7 @@ static void test_limit(void **state)
     out.limit = SIZE_MAX;
     struct tsm_sink *sink = tsm_result_writer_new(&ro, &out);
     struct tsm_err err = {0};
-    assert_int_equal(tsm_query_run(&o, TSM_STR("select median(v) from cpu"), sink, NULL, &err), TSM_ELIMIT);
+    assert_int_equal(tsm_query_run(&o, TSM_STR("select median(v) from cpu"), sink, NULL, &err), TSM_EQUERY);
     assert_string_equal(err.msg, "the query needs more than its memory limit of 1000 bytes");
     tsm_result_writer_free(sink);
     tsm_buf_reset(&out.buf);
