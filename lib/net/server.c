@@ -165,18 +165,45 @@ static enum MHD_Result dispatch(struct tsm_request *r)
 
 /* ---- MHD's calls --------------------------------------------------------------------------------- */
 
+/* MHD does not say that a request has ended which it gives up before on_request(), for want of memory for its head. */
+struct visit {
+    struct tsm_request *early; /* of on_uri(), not given to on_request() yet */
+};
+
+static struct visit *visit_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info->socket_context;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *c, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct visit *v = *context;
+    (void)cls, (void)c;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = tsm_calloc(1, sizeof(struct visit));
+    } else if (v) {
+        if (v->early)
+            tsm_request_unref(v->early);
+        tsm_free(v);
+        *context = NULL;
+    }
+}
+
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
     (void)MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)BODY_TIMEOUT);
-    return tsm_request_new(cls, c, uri);
+    return visit_of(c)->early = tsm_request_new(cls, c, uri);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
                                   const char *version, const char *data, size_t *size, void **request)
 {
     struct tsm_request *r = *request;
-    (void)cls, (void)c, (void)url;
+    (void)cls, (void)url;
     if (!r->begun) {
+        visit_of(c)->early = NULL;
         tsm_request_begin(r, method, version);
         if (r->close)
             return tsm_request_queue(r);
@@ -216,6 +243,7 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **request,
     *request = NULL;
     if (!r)
         return;
+    visit_of(c)->early = NULL;
     if (r->begun) {
         TSM_COUNT(r, request_nanoseconds, (unsigned long long)(tsm_monotonic() - r->started));
         TSM_COUNT(r, requests_active, -1ull);
@@ -379,11 +407,12 @@ static int start_listener(struct tsm_server *s, const struct tsm_server_options 
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                 (tls ? MHD_USE_TLS : 0),
             0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l, MHD_OPTION_NOTIFY_COMPLETED,
-            on_completed, l, MHD_OPTION_CONNECTION_LIMIT, limit < threads ? threads : limit,
-            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONNECTION_STEP,
-            MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
+            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l,
+            MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l,
+            MHD_OPTION_CONNECTION_LIMIT, limit < threads ? threads : limit, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)IDLE_TIMEOUT, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+            MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONNECTION_STEP, MHD_OPTION_ARRAY, extra,
+            MHD_OPTION_END);
         if (!l->daemon)
             rc = tls ? tsm_err_set(err, TSM_EUSAGE, "%s, %s: not a certificate and its key",
                                    opt->tls_certificate, opt->tls_key ? opt->tls_key : opt->tls_certificate)
