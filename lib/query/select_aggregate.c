@@ -369,10 +369,12 @@ static int run_call_by_call(struct waves *k, uint32_t group, struct tsm_err *err
     return code;
 }
 
-static int run_groups(struct waves *k, struct tsm_err *err)
+/* Groups [from, to) of the order. */
+static int run_range(struct waves *k, size_t from, size_t to, struct tsm_err *err)
 {
-    size_t total = k->r->plan->ngroups, most = total;
-    for (size_t i = 0; i < total && !k->rows.ended;) {
+    size_t total = to, most = total;
+    k->given = from;
+    for (size_t i = from; i < total && !k->rows.ended;) {
         struct tsm_agg_wave w = {.a = &k->rows.agg, .most = k->r->memory / 4 * 3};
         size_t n = 0, estimate = 0;
         while (i + n < total && n < most) {
@@ -399,6 +401,104 @@ static int run_groups(struct waves *k, struct tsm_err *err)
         i += n;
     }
     return TSM_OK;
+}
+
+/* ---- answers of a subquery, whose groups come interval by interval ------------------------------------ */
+
+/* Whether an answer may be made one slice of time after the other: nothing goes on from interval to interval. */
+static bool comes_in_intervals(const struct waves *k)
+{
+    const struct tsm_compiled *c = k->r->c;
+    if (!k->closes || !k->r->level || k->r->plan->grouped || !c->interval || c->fill != TSM_FILL_NONE ||
+        c->stmt->limit || c->stmt->offset || c->stmt->location)
+        return false;
+    for (size_t i = 0; i < k->rows.agg.ncalls; i++) {
+        const struct tsm_agg_call *call = &k->rows.agg.calls[i];
+        if (call->method != TSM_AGG_NONE && (call->method != TSM_AGG_FOLD || call->call->nsteps))
+            return false;
+    }
+    return true;
+}
+
+struct span { /* of time; empty: min > max */
+    int64_t min, max;
+};
+
+/* Where the groups [from, to) have values. */
+static struct span find_span(const struct waves *k, size_t from, size_t to)
+{
+    struct tsm_agg_wave w = {.a = (struct tsm_agg *)(uintptr_t)&k->rows.agg};
+    struct span s = {INT64_MAX, INT64_MIN};
+    for (size_t i = from; i < to; i++)
+        tsm_agg_add_group(&w, k->order[i], 0);
+    for (size_t c = 0; c < k->rows.agg.ncalls; c++) {
+        int64_t lo, hi;
+        if (k->rows.agg.calls[c].method == TSM_AGG_NONE || !tsm_agg_range(&w, c, &lo, &hi))
+            continue;
+        s.min = lo < s.min ? lo : s.min;
+        s.max = hi > s.max ? hi : s.max;
+    }
+    tsm_agg_wave_release(&w);
+    return s;
+}
+
+/* How many intervals of all groups fit into memory, with what it takes to put them in order. */
+static int64_t intervals_at_once(const struct waves *k, size_t groups)
+{
+    size_t point = 2 * sizeof(struct tsm_partial) + 2 * (sizeof(int64_t) + sizeof(union tsm_num)) + 32;
+    for (size_t c = 0; c < k->rows.agg.ncalls; c++)
+        if (k->rows.agg.calls[c].visible)
+            point += 2 * sizeof(struct tsm_agg_origin);
+    size_t n = k->r->memory / 4 / (point * k->rows.agg.ncalls * groups);
+    return n ? (int64_t)n : 1;
+}
+
+/* The groups [from, to), which are one answer. */
+static int run_answer(struct waves *k, size_t from, size_t to, struct tsm_err *err)
+{
+    const struct tsm_compiled *c = k->r->c;
+    struct tsm_agg_call *calls = k->rows.agg.calls;
+    size_t ncalls = k->rows.agg.ncalls;
+    struct span s = find_span(k, from, to);
+    if (s.min > s.max)
+        return TSM_OK;
+    int64_t most = intervals_at_once(k, to - from);
+    if (((__int128)s.max - s.min) / c->interval + 2 <= most)
+        return run_range(k, from, to, err);
+    struct span *all = tsm_calloc(ncalls, sizeof *all);
+    for (size_t i = 0; i < ncalls; i++)
+        all[i] = (struct span){calls[i].tmin, calls[i].tmax};
+    __int128 width = (__int128)most * c->interval, lo = tsm_window_at(c, s.min).start,
+             end = tsm_window_at(c, s.max).end, count = (end - lo + width - 1) / width;
+    int code = TSM_OK;
+    for (__int128 n = 0; n < count && !code; n++) {
+        __int128 start = lo + width * (c->descending ? count - 1 - n : n), last = start + width - 1;
+        for (size_t i = 0; i < ncalls; i++) {
+            calls[i].tmin = start > all[i].min ? (int64_t)start : all[i].min;
+            calls[i].tmax = last < all[i].max ? (int64_t)last : all[i].max;
+        }
+        code = run_range(k, from, to, err);
+    }
+    for (size_t i = 0; i < ncalls; i++) {
+        calls[i].tmin = all[i].min;
+        calls[i].tmax = all[i].max;
+    }
+    tsm_free(all);
+    return code;
+}
+
+static int run_groups(struct waves *k, struct tsm_err *err)
+{
+    size_t total = k->r->plan->ngroups;
+    if (!comes_in_intervals(k))
+        return run_range(k, 0, total, err);
+    int code = TSM_OK;
+    for (size_t from = 0, to; from < total && !code; from = to) {
+        for (to = from; !k->closes[to++];)
+            ;
+        code = run_answer(k, from, to, err);
+    }
+    return code;
 }
 
 int tsm_run_aggregate(struct tsm_run *r, struct tsm_err *err)
