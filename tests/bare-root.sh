@@ -29,6 +29,9 @@ for setting in Acquire::http::Proxy Acquire::https::Proxy; do
     value=$(apt-config dump --format '%v' "$setting")
     [ -z "$value" ] || echo "$setting \"$value\";" >>"$root/etc/apt/apt.conf.d/90proxy"
 done
+if registry=$(npm config get registry 2>/dev/null) && [ -n "$registry" ]; then
+    echo "registry=$registry" >"$root/root/.npmrc"
+fi
 git clone -q --no-hardlinks . "$root/root/tsmkit"
 before=$(chroot "$root" dpkg-query -W | wc -l)
 

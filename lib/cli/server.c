@@ -16,6 +16,7 @@ int tsm_server_client(const struct tsm_common *common, const struct tsm_client_o
         o.user = common->user;
         o.password = common->user ? getenv("TSM_PASSWORD") : NULL;
         o.insecure = common->insecure;
+        o.ca_file = getenv("SSL_CERT_FILE");
     } else if (tsm_client_daemon_lives(common->data, &url)) {
         o.url = tsm_buf_cstr(&url);
     } else {

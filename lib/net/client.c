@@ -268,6 +268,8 @@ static void set_options(struct tsm_client *c, const struct tsm_client_request *r
         curl_easy_setopt(h, CURLOPT_USERNAME, c->opt.user);
     if (c->opt.password)
         curl_easy_setopt(h, CURLOPT_PASSWORD, c->opt.password);
+    if (c->opt.ca_file)
+        curl_easy_setopt(h, CURLOPT_CAINFO, c->opt.ca_file);
     if (c->opt.insecure) {
         curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);

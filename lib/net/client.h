@@ -20,6 +20,7 @@ struct tsm_client_options {
     const char *url;
     const char *user, *password; /* NULL: those of the URL, if any */
     bool insecure;               /* https: any certificate */
+    const char *ca_file;         /* https: PEM file of the authorities to trust; NULL: the system's */
     const atomic_bool *stop;     /* ends a request that is under way, and waiting; may be NULL */
     int64_t
         patience; /* nanoseconds for which a write is tried again when the server does not answer or is busy */

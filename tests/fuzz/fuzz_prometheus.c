@@ -33,8 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     (void)tsm_prometheus_write(p, n, &points, &dropped, &err);
     check_points(&points);
     if (tsm_prometheus_read(p, n, &text, &err) == TSM_OK) {
+        /* No text of InfluxQL can hold a zero byte or, in a name, the end of a line. */
         if (tsm_parse_query(tsm_buf_view(&text), &ast, &err) != TSM_OK && !memchr(text.data, '/', text.len) &&
-            !memchr(text.data, '\n', text.len))
+            !memchr(text.data, '\n', text.len) && !memchr(text.data, 0, text.len))
             abort();
         tsm_ast_release(&ast);
     }
