@@ -18,18 +18,21 @@ static int compare_aux(const void *x, const void *y)
 
 /* ---- wildcards --------------------------------------------------------------------------------- */
 
-static void add_name(struct tsm_shaper *k, size_t *cap, struct tsm_str name, enum tsm_data_type type)
+/* index: whether it is a tag of the source, and no column: a subquery may have both of one name, which a wildcard then gives
+ * twice. */
+static void add_name(struct tsm_shaper *k, size_t *cap, struct tsm_str name, enum tsm_data_type type,
+                     bool dimension)
 {
     for (size_t i = 0; i < k->nnames; i++) {
         struct tsm_aux *known = &k->names[i];
-        if (!tsm_str_eq(known->name, name) || (known->type == TSM_DATA_TAG) != (type == TSM_DATA_TAG))
+        if (!tsm_str_eq(known->name, name) || known->index != dimension)
             continue;
         if (tsm_data_type_less(known->type, type))
             known->type = type;
         return;
     }
     TSM_GROW(k->names, k->nnames + 1, *cap);
-    k->names[k->nnames++] = (struct tsm_aux){.name = name, .type = type};
+    k->names[k->nnames++] = (struct tsm_aux){.name = name, .type = type, .index = dimension};
 }
 
 static bool is_dimension(const struct tsm_compiled *c, struct tsm_str name)
@@ -52,10 +55,10 @@ static void collect_names(struct tsm_shaper *k)
         const struct tsm_unit *unit = &k->p->units[u];
         for (size_t i = 0; i < unit->nfields; i++)
             if (!unit->fields[i].hidden)
-                add_name(k, &cap, unit->fields[i].name, unit->fields[i].type);
+                add_name(k, &cap, unit->fields[i].name, unit->fields[i].type, false);
         for (size_t i = 0; i < unit->ntags && !wildcard; i++)
             if (!is_dimension(k->c, unit->tags[i]))
-                add_name(k, &cap, unit->tags[i], TSM_DATA_TAG);
+                add_name(k, &cap, unit->tags[i], TSM_DATA_TAG, true);
     }
     tsm_sort(k->names, k->nnames, sizeof *k->names, compare_aux);
 }

@@ -9,9 +9,10 @@ MINUS = re.compile(rb"-(?=\d)")
 ESTIMATE = re.compile(r"SHOW (SERIES|MEASUREMENT) CARDINALITY( ON \w+)?$")
 SHOWS_INDEX = re.compile(r"SHOW (SERIES|MEASUREMENTS|TAG|MEASUREMENT|FIELD)\b")
 CUTS = re.compile(r"\b(S?LIMIT|S?OFFSET)\b|\(SELECT ")
-WILDCARD = re.compile(r"GROUP BY[^)]*(\*|/)|SELECT[^)]*\*")
+WILDCARD = re.compile(r"GROUP BY.*(\*|/)|SELECT.*\*")
 MATH_WHERE = re.compile(r"WHERE.*\b(abs|acos|asin|atan|atan2|ceil|cos|exp|floor|ln|log|log2|log10|pow|round|sin|sqrt|tan)\(")
 SEVERAL = re.compile(r"SELECT[^;]*(,[^;]*integral\(|integral\([^;]*,)[^;]*GROUP BY")
+ONE_NAME = re.compile(r"AS (\w+),[^()]* AS \1\b")
 LOWER_BOUND = re.compile(r"\btime\s*(>|>=|=)", re.I)
 
 
@@ -67,6 +68,10 @@ def reason(world, text, theirs, ours):
         return None
     if "results" not in json.loads(theirs) or "results" not in json.loads(ours):
         return None
+    if text.startswith("SELECT") and b'"error"' in theirs and b'"error"' in ours:
+        return "types"
+    if "FROM (SELECT" in text and (ONE_NAME.search(text) or "fill(0)" in text and "SELECT *" in text):
+        return "columns of one name, or raw rows with fill(0), in a subquery"
     if b"[panic:" in theirs or b'"statement_id":-1' in theirs:
         return "panic"
     if ESTIMATE.match(text):
