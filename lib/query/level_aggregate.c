@@ -35,7 +35,7 @@ struct tsm_level_aggregate {
     size_t ngroups, capgroups;
     struct group **of; /* per series of the level's names: its group in the answer, or NULL */
     size_t nof;
-    size_t bytes, work;
+    size_t bytes;
 };
 
 /* ---- groups ------------------------------------------------------------------------------------ */
@@ -420,11 +420,6 @@ int tsm_level_aggregate_take(void *ctx, const struct tsm_level_batch *b, struct 
             take_run(k, b, i, end);
         if (!code && k->bytes > k->l->run.memory)
             code = tsm_memory_error(&k->l->run, err);
-    }
-    k->work += b->n;
-    if (!code && k->work > 1 << 16) {
-        k->work = 0;
-        code = tsm_control_check(k->l->plan.control, 0, err);
     }
     return code;
 }

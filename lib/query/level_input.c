@@ -31,6 +31,7 @@ struct tsm_level_reader {
     size_t cap;
     uint32_t *numbers; /* per series of the level below: the number among those of the level that reads */
     size_t nnumbers, capnumbers;
+    size_t work;  /* rows since the query was looked at */
     size_t *dims; /* per dimension of the level that reads: where it is among those below */
 };
 
@@ -276,6 +277,13 @@ static size_t compact(struct tsm_level_reader *r, size_t n, size_t count, const 
 int tsm_level_reader_rows(struct tsm_level_reader *r, const struct tsm_cells *cells, size_t n,
                           const uint32_t *series, struct tsm_err *err)
 {
+    r->work += n;
+    if (r->work > 1 << 16) {
+        r->work = 0;
+        int code = tsm_control_check(r->reads->plan.control, 0, err);
+        if (code)
+            return code;
+    }
     if (n > r->cap) {
         r->cap = n;
         r->mask = tsm_realloc(r->mask, n);

@@ -166,8 +166,13 @@ static struct digest answer(struct tsm_str text, unsigned jobs, size_t memory, i
     struct tsm_query_options o = {
         .fs = &tsm_fs_posix, .files = files, .nfiles = 1, .jobs = jobs, .memory = memory};
     o.now = 100 * TSM_SEC;
+    struct tsm_query_control control = {.deadline = tsm_monotonic() +
+                                                    2 * TSM_SEC}; /* rows of subqueries are not counted */
+    o.control = &control;
     struct digest d = {.sink = {statement_begin, series_begin, give_rows, series_end, statement_end}};
     *code = tsm_query_run(&o, text, &d.sink, NULL, NULL);
+    if (tsm_monotonic() > control.deadline)
+        d.rows = UINT64_MAX;
     return d;
 }
 
@@ -183,6 +188,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (one == TSM_EPARSE || a.rows > 20000)
         return 0;
     struct digest b = answer(text, 3, 4 << 20, &three);
+    if (b.rows == UINT64_MAX)
+        return 0;
     if (one != three || a.value != b.value || a.rows != b.rows)
         abort();
     answer(text, 2, 60 << 10, &three);
