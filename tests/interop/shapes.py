@@ -605,6 +605,35 @@ SELECT /* a comment */ v FROM cpu LIMIT 1
 SELECT v/*c*/FROM cpu LIMIT 1
   SELECT   v
     FROM cpu    LIMIT 1
+SELECT max(m) FROM (SELECT mean(v) AS m FROM cpu GROUP BY host)
+SELECT mean(m) FROM (SELECT mean(v) AS m FROM cpu GROUP BY host) GROUP BY region
+SELECT max(m), host FROM (SELECT max(v) AS m FROM cpu GROUP BY host)
+SELECT * FROM (SELECT * FROM cpu) LIMIT 50
+SELECT * FROM (SELECT v, s FROM cpu GROUP BY * LIMIT 3)
+SELECT * FROM (SELECT v, s FROM cpu GROUP BY * LIMIT 3) GROUP BY host
+SELECT count(v) FROM (SELECT v, i FROM cpu WHERE b = true) WHERE i > 0
+SELECT m FROM (SELECT mean(v) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host)
+SELECT mean(m), last(m) FROM (SELECT max(v) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host) GROUP BY region
+SELECT sum(m), count(m) FROM (SELECT max(v) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host fill(0))
+SELECT m FROM (SELECT max(v) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(2d), host fill(previous)) ORDER BY time DESC
+SELECT a - b FROM (SELECT max(v) AS a, min(v) AS b FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host) WHERE a > b + 1000
+SELECT derivative(mean(m), 1d) FROM (SELECT max(v) AS m FROM cpu GROUP BY host) WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d)
+SELECT top(m, host, 3) FROM (SELECT mean(v) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host)
+SELECT top, host FROM (SELECT top(v, host, 3) FROM cpu)
+SELECT mean(d) FROM (SELECT difference(v) AS d FROM cpu GROUP BY host)
+SELECT percentile(m, 50), count(distinct(m)) FROM (SELECT max(i) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host)
+SELECT max(mm) FROM (SELECT min(m) AS mm FROM (SELECT max(v) AS m FROM cpu WHERE time >= '2020-03-02T00:00:00Z' AND time < '2020-03-09T00:00:00Z' GROUP BY time(1d), host, region) GROUP BY region)
+SELECT mean(temperature) FROM (SELECT temperature FROM shared WHERE time >= '2020-03-01T05:00:00Z' AND time < '2020-03-01T05:40:00Z' GROUP BY devid) GROUP BY devgroup
+SELECT sum(m) FROM (SELECT mean(humidity) AS m FROM shared WHERE time >= '2020-03-01T05:00:00Z' AND time < '2020-03-01T05:40:00Z' GROUP BY devgroup, time(5m)) WHERE time >= '2020-03-01T05:00:00Z' AND time < '2020-03-01T05:40:00Z' GROUP BY time(10m)
+SELECT m FROM (SELECT max(humidity) AS m FROM shared WHERE time >= '2020-03-01T05:00:00Z' AND time < '2020-03-01T05:40:00Z' GROUP BY devid, time(10m)), (SELECT min(value) AS m FROM single)
+SELECT count(x) FROM (SELECT v AS x FROM cpu), (SELECT value AS x FROM single), many
+SELECT v FROM (SELECT v FROM mixed) LIMIT 10
+SELECT host FROM (SELECT mean(v) FROM cpu GROUP BY host)
+SELECT nosuch FROM (SELECT v FROM cpu)
+SELECT v FROM (SELECT v FROM cpu ORDER BY time DESC)
+SELECT mean(v) FROM (SELECT mean(v), i FROM cpu)
+SELECT mean(x) FROM (SELECT v AS x FROM nosuch)
+SELECT mean(x) FROM (SELECT v AS x FROM nosuch..cpu)
 """
 
 FIELDS = {
