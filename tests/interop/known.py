@@ -13,6 +13,7 @@ WILDCARD = re.compile(r"GROUP BY.*(\*|/)|SELECT.*\*")
 MATH_WHERE = re.compile(r"WHERE.*\b(abs|acos|asin|atan|atan2|ceil|cos|exp|floor|ln|log|log2|log10|pow|round|sin|sqrt|tan)\(")
 SEVERAL = re.compile(r"SELECT[^;]*(,[^;]*integral\(|integral\([^;]*,)[^;]*GROUP BY")
 ONE_NAME = re.compile(r"AS (\w+),[^()]* AS \1\b")
+ABS_IN_SUM = re.compile(r"abs\([^()]*\) [-+*/%&|^]|[-+*/%&|^] abs\(")
 LOWER_BOUND = re.compile(r"\btime\s*(>|>=|=)", re.I)
 
 
@@ -92,6 +93,6 @@ def reason(world, text, theirs, ours):
         return "look-back"
     if MATH_WHERE.search(text):
         return "math over a subquery" if "FROM (" in text else "abs" if "abs(" in text else None
-    if "abs(" in text and MINUS.sub(b"", theirs) == MINUS.sub(b"", ours):
+    if "abs(" in text and (MINUS.sub(b"", theirs) == MINUS.sub(b"", ours) or ABS_IN_SUM.search(text)):
         return "abs"
     return None
