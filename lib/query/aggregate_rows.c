@@ -282,7 +282,7 @@ static void heed_ends(struct tsm_agg_rows *k, size_t call, struct tsm_agg_result
     over->rows_after = res->after;
 }
 
-static uint32_t number_of(struct tsm_agg_rows *k, const struct tsm_plan_group *g)
+uint32_t tsm_agg_rows_number(struct tsm_agg_rows *k, const struct tsm_plan_group *g)
 {
     if (!k->r->level)
         return 0;
@@ -313,7 +313,7 @@ static int give_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, st
     int code = TSM_OK;
     const struct tsm_agg_feed *first;
     k->begun = false;
-    k->current = number_of(k, g);
+    k->current = tsm_agg_rows_number(k, g);
     while (!code && (first = first_feed(k, feeds))) {
         code = join_row(k, feeds, first, err);
         if (!code && k->n == OUT_ROWS)
@@ -338,7 +338,7 @@ void tsm_agg_rows_begin(struct tsm_agg_rows *k, const struct tsm_plan_group *g,
     *feed = (struct tsm_agg_feed){0};
     clear_cells(k);
     k->begun = false;
-    k->current = number_of(k, g);
+    k->current = tsm_agg_rows_number(k, g);
     tsm_fill_begin(&feed->stream, k->r, call, points);
 }
 
@@ -369,7 +369,8 @@ int tsm_agg_rows_end(struct tsm_agg_rows *k, struct tsm_err *err)
 
 /* ---- points one by one --------------------------------------------------------------------------------- */
 
-static int next_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, struct tsm_err *err)
+static int next_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, uint32_t number,
+                      struct tsm_err *err)
 {
     int code = TSM_OK;
     if (!k->r->level) { /* a batch of a level may have rows of several series */
@@ -381,15 +382,15 @@ static int next_group(struct tsm_agg_rows *k, const struct tsm_plan_group *g, st
     clear_cells(k);
     k->group = g;
     k->points = 0;
-    k->current = g ? number_of(k, g) : 0;
+    k->current = number;
     return code;
 }
 
-int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, int64_t t, union tsm_num v,
-                       struct tsm_err *err)
+int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, uint32_t number, int64_t t,
+                       union tsm_num v, struct tsm_err *err)
 {
     uint64_t offset = (uint64_t)k->r->c->stmt->offset, limit = (uint64_t)k->r->c->stmt->limit;
-    int code = g == k->group ? TSM_OK : next_group(k, g, err);
+    int code = g == k->group ? TSM_OK : next_group(k, g, number, err);
     if (code || k->points++ < offset || (limit && k->points > offset + limit))
         return code;
     size_t call = k->r->shape->naux;
@@ -406,7 +407,7 @@ int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, i
 int tsm_agg_rows_points_end(struct tsm_agg_rows *k, struct tsm_err *err)
 {
     int code = k->group ? flush(k, k->group, err) : TSM_OK;
-    return code ? code : next_group(k, NULL, err);
+    return code ? code : next_group(k, NULL, 0, err);
 }
 
 /* ---- groups of a subquery that the query around it does not tell apart -------------------------------- */
@@ -494,7 +495,7 @@ static int give_interleaved(struct tsm_agg_rows *k, const struct tsm_plan_group 
     struct tsm_agg_sequence *sequences = tsm_calloc(ncalls, sizeof *sequences);
     uint32_t *numbers = tsm_realloc_array(NULL, n, sizeof *numbers);
     for (size_t g = 0; g < n; g++)
-        numbers[g] = number_of(k, groups[g]);
+        numbers[g] = tsm_agg_rows_number(k, groups[g]);
     for (size_t c = 0; c < ncalls; c++) {
         make_sequence(k, c, results, n, &sequences[c]);
         feeds[c].sequence = &sequences[c];

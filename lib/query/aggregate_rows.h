@@ -70,8 +70,10 @@ int tsm_agg_rows_piece(struct tsm_agg_rows *k, const struct tsm_plan_group *g, s
 int tsm_agg_rows_end(struct tsm_agg_rows *k, struct tsm_err *err);
 
 /* A point of the only call, which is not filled in; of groups in any order, where the level does not tell them apart. */
-int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, int64_t t, union tsm_num v,
-                       struct tsm_err *err);
+int tsm_agg_rows_point(struct tsm_agg_rows *k, const struct tsm_plan_group *g, uint32_t number, int64_t t,
+                       union tsm_num v, struct tsm_err *err);
+uint32_t tsm_agg_rows_number(struct tsm_agg_rows *k,
+                             const struct tsm_plan_group *g);             /* of the group, for that */
 int tsm_agg_rows_points_end(struct tsm_agg_rows *k, struct tsm_err *err); /* before the groups go away */
 
 /* A copy of a text that lives until the next groups have been given. */

@@ -13,6 +13,7 @@
 
 struct group {
     uint32_t series; /* in the level's names */
+    uint32_t number; /* of the series that its points are of */
     struct tsm_plan_group head;
     struct tsm_agg_reducer reducer;
     struct tsm_agg_result out;
@@ -83,6 +84,7 @@ static struct group *new_group(struct tsm_level_stream *k, uint32_t series)
     g->head.tags = tsm_calloc(l->in.ndims + 1, sizeof *g->head.tags);
     for (size_t i = 0; i < l->in.ndims; i++)
         g->head.tags[i] = (struct tsm_tag){l->in.dims[i], s->values[i]};
+    g->number = tsm_agg_rows_number(&k->rows, &g->head);
     g->reducer = (struct tsm_agg_reducer){.w = &k->wave,
                                           .c = &k->rows.agg.calls[0],
                                           .from = series,
@@ -112,7 +114,7 @@ static int give_points(struct tsm_level_stream *k, struct group *g, struct tsm_e
 {
     int code = TSM_OK;
     for (size_t i = 0; i < g->out.n && !code; i++)
-        code = tsm_agg_rows_point(&k->rows, &g->head, g->out.t[i], g->out.v[i], err);
+        code = tsm_agg_rows_point(&k->rows, &g->head, g->number, g->out.t[i], g->out.v[i], err);
     g->out.n = 0;
     return code;
 }
