@@ -6,6 +6,7 @@
  *   shape.h     columns: wildcards expanded, types, names; arithmetic (eval.h)
  *   select_raw.c        rows as they are: rows.h joins fields, raw_load.h loads and orders, merge.h has the order
  *   select_aggregate.c  functions: aggregate.h, functions.h, value_sort.h, fill.h
+ *   level.h     a SELECT in another one: the tree of them, and the rows from one to the next
  *
  * The answer is influxd's, byte for byte, with these known exceptions:
  * - The order in which influxd adds the floats of several series (sum, mean) depends on its number of processors
