@@ -27,6 +27,7 @@ struct tsm_stream {
     size_t head, len;
     bool parked; /* the connection is suspended, for want of bytes */
     bool ended, failed, gone;
+    bool cut; /* the query was ended while it waited for room: some bytes are missing */
     bool gzip;
     z_stream z;
     struct tsm_buf packed;
@@ -90,11 +91,12 @@ static int put_bytes(struct tsm_stream *s, const uint8_t *p, size_t n, struct ts
     int rc = TSM_OK;
     pthread_mutex_lock(&s->mutex);
     while (n && rc == TSM_OK) {
-        if (s->gone) {
-            rc = tsm_err_set(err, TSM_EPIPE, "the client has gone");
+        if (s->gone || s->cut) {
+            rc = tsm_err_set(err, TSM_EPIPE, s->gone ? "the client has gone" : "the answer has been cut off");
         } else if (s->len == RING) {
             wait_for_room(s);
             rc = tsm_control_check(&s->r->control, 0, err);
+            s->cut = rc != TSM_OK;
         } else {
             size_t at = (s->head + s->len) % RING, fits = RING - s->len;
             fits = fits < RING - at ? fits : RING - at;
@@ -141,7 +143,7 @@ void tsm_stream_end(struct tsm_stream *s, bool failed)
     }
     pthread_mutex_lock(&s->mutex);
     s->ended = true;
-    s->failed = failed;
+    s->failed = failed || s->cut;
     wake(s);
     pthread_mutex_unlock(&s->mutex);
 }
