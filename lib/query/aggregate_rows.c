@@ -427,11 +427,13 @@ static int compare_places(const void *x, const void *y)
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
-/* Interval by interval, in each group by group; transforms of a field as it is give points at its times. */
+/* Interval by interval, in each group by group; forecasts group by group; transforms of a field as it is give points at its times. */
 static void make_sequence(const struct tsm_agg_rows *k, size_t call, const struct tsm_agg_group *results,
                           size_t n, struct tsm_agg_sequence *s)
 {
     const struct tsm_compiled *c = k->r->c;
+    enum tsm_function outer = k->agg.calls[call].call->outer; /* forecasts come when all has been read */
+    bool at_end = outer == TSM_FN_HOLT_WINTERS || outer == TSM_FN_HOLT_WINTERS_WITH_FIT;
     bool raw = k->agg.calls[call].fn == TSM_FN_RAW, origins = false, sorted = true;
     size_t total = 0;
     for (size_t g = 0; g < n; g++) {
@@ -443,7 +445,7 @@ static void make_sequence(const struct tsm_agg_rows *k, size_t call, const struc
     for (uint32_t g = 0; g < n; g++) {
         const struct tsm_agg_result *r = &results[g].results[call];
         for (uint32_t i = 0; i < r->n; i++) {
-            int64_t key = raw ? r->t[i] : tsm_window_at(c, r->t[i]).start;
+            int64_t key = at_end ? 0 : raw ? r->t[i] : tsm_window_at(c, r->t[i]).start;
             places[at] = (struct place){c->descending ? -1 - key : key, g, i};
             sorted = sorted && (at == 0 || places[at - 1].key <= places[at].key);
             at++;

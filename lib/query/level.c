@@ -105,13 +105,27 @@ static int compare_fields(const void *x, const void *y)
     return tsm_str_cmp(a->name, b->name);
 }
 
-/* Of columns of one name the first one counts. */
-static bool known_column(const struct tsm_unit *u, struct tsm_str name)
+static struct tsm_unit_field *find_column(const struct tsm_unit *u, struct tsm_str name)
 {
     for (size_t i = 0; i < u->nfields; i++)
         if (tsm_str_eq(u->fields[i].name, name))
-            return true;
-    return false;
+            return &u->fields[i];
+    return NULL;
+}
+
+/* Of columns of one name the first one counts, but a wildcard looks at all of their types. */
+static void add_column(struct tsm_unit *u, const struct tsm_out_column *col)
+{
+    struct tsm_unit_field *f = find_column(u, col->name);
+    if (!f) {
+        u->fields[u->nfields++] = (struct tsm_unit_field){col->name, col->data, col->data, col->extra};
+        return;
+    }
+    if (col->extra)
+        return;
+    if (f->hidden || tsm_data_type_less(f->wildcard, col->data))
+        f->wildcard = col->data;
+    f->hidden = false;
 }
 
 /* The columns of a subquery are the fields of a unit, what it groups by are the tags. */
@@ -123,11 +137,8 @@ static void add_unit(struct tsm_level *l, unsigned source)
     struct tsm_unit *u = &p->units[p->nunits++];
     *u = (struct tsm_unit){.level = b, .source = source, .nseries = 1};
     u->fields = tsm_arena_calloc(&p->arena, b->shape.ncolumns * sizeof *u->fields);
-    for (size_t i = 1; i < b->shape.ncolumns; i++) {
-        const struct tsm_out_column *col = &b->shape.columns[i];
-        if (!known_column(u, col->name))
-            u->fields[u->nfields++] = (struct tsm_unit_field){col->name, col->data, col->extra};
-    }
+    for (size_t i = 1; i < b->shape.ncolumns; i++)
+        add_column(u, &b->shape.columns[i]);
     tsm_sort(u->fields, u->nfields, sizeof *u->fields, compare_fields);
     u->tags = b->own;
     u->ntags = b->nown;

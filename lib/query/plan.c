@@ -266,8 +266,8 @@ static int load_unit(struct tsm_plan *p, struct tsm_unit *u, size_t from, size_t
         size_t f = names_find(&g.fields, field, &added);
         if (added) {
             TSM_GROW(g.types, f + 1, g.captypes);
-            g.types[f] = (struct tsm_unit_field){.name = field,
-                                                 .type = tsm_data_type_of(tsm_shard_key_type(u->shard, i))};
+            enum tsm_data_type type = tsm_data_type_of(tsm_shard_key_type(u->shard, i));
+            g.types[f] = (struct tsm_unit_field){.name = field, .type = type, .wildcard = type};
         }
     }
     if (!code)

@@ -24,7 +24,9 @@ struct tsm_plan_field { /* a field that is read, in the type that the query want
 struct tsm_unit_field {
     struct tsm_str name;
     enum tsm_data_type type;
-    bool hidden; /* no wildcard stands for it */
+    enum tsm_data_type
+        wildcard; /* what it is where a wildcard stands for it; of a subquery's columns of one name */
+    bool hidden;  /* no wildcard stands for it */
 };
 
 struct tsm_level;

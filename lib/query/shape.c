@@ -55,7 +55,7 @@ static void collect_names(struct tsm_shaper *k)
         const struct tsm_unit *unit = &k->p->units[u];
         for (size_t i = 0; i < unit->nfields; i++)
             if (!unit->fields[i].hidden)
-                add_name(k, &cap, unit->fields[i].name, unit->fields[i].type, false);
+                add_name(k, &cap, unit->fields[i].name, unit->fields[i].wildcard, false);
         for (size_t i = 0; i < unit->ntags && !wildcard; i++)
             if (!is_dimension(k->c, unit->tags[i]))
                 add_name(k, &cap, unit->tags[i], TSM_DATA_TAG, true);
