@@ -448,13 +448,37 @@ static int run_shards(struct tsm_level *l, size_t share, struct tsm_err *err)
 
 static int run_level(struct tsm_level *l, size_t share, struct tsm_err *err);
 
+/* Without a field for any of its functions influxd does not even look at the rows of a subquery. */
+static bool drives(const struct tsm_level *l, unsigned source)
+{
+    for (size_t u = 0; u < l->plan.nunits; u++) {
+        const struct tsm_unit *unit = &l->plan.units[u];
+        if (unit->source != source)
+            continue;
+        for (size_t i = 0; i < l->shape.ncalls; i++)
+            if (l->shape.calls[i].index != SIZE_MAX && unit->readable[l->shape.calls[i].index])
+                return true;
+    }
+    return l->shape.ncalls == 0;
+}
+
+static bool any_call(const struct tsm_level *l)
+{
+    for (unsigned i = 0; i < l->nbelow; i++)
+        if (drives(l, i))
+            return true;
+    return false;
+}
+
 static int run_below(struct tsm_level *l, size_t share, struct tsm_level_names *names, tsm_level_take *take,
                      void *ctx, struct tsm_err *err)
 {
     struct tsm_level_merge *m = l->nbelow > 1 ? tsm_level_merge_new(l, names) : NULL;
     int code = TSM_OK;
-    for (size_t i = 0; i < l->nbelow && !code; i++) {
+    for (unsigned i = 0; i < l->nbelow && !code; i++) {
         struct tsm_level *b = l->below[i];
+        if (!drives(l, i))
+            continue;
         b->reader = m ? tsm_level_reader_new(l, b, names, tsm_level_merge_take, tsm_level_merge_source(m, i))
                       : tsm_level_reader_new(l, b, names, take, ctx);
         code = run_level(b, share, err);
@@ -467,7 +491,7 @@ static int run_below(struct tsm_level *l, size_t share, struct tsm_level_names *
 
 static bool has_name(const struct tsm_unit *u, struct tsm_str name)
 {
-    return known_column(u, name) || among(u->tags, u->ntags, name);
+    return find_column(u, name) || among(u->tags, u->ntags, name);
 }
 
 /* Which sources have what is read. A function of something that none has gives nothing, and does not care for its type. */
@@ -481,16 +505,6 @@ static void note_readable(struct tsm_level *l)
         for (size_t f = 0; f < p->nfields; f++)
             u->readable[f] = has_name(u, p->fields[f].name);
     }
-}
-
-/* Without a field for any of its functions influxd does not even look at the rows of a subquery. */
-static bool any_call(const struct tsm_level *l)
-{
-    for (size_t i = 0; i < l->shape.ncalls; i++)
-        for (size_t u = 0; u < l->plan.nunits && l->shape.calls[i].index != SIZE_MAX; u++)
-            if (l->plan.units[u].readable[l->shape.calls[i].index])
-                return true;
-    return l->shape.ncalls == 0;
 }
 
 static int run_streams(struct tsm_level *l, size_t share, struct tsm_err *err)
